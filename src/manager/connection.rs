@@ -145,9 +145,13 @@ impl Record {
         self.upgraded.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn connected(&self, stream: &Stream) {
-        let addresses = stream.socket().enter().map(|socket| socket.addresses());
-        let (peer, local) = addresses.unwrap_or_default();
+    /// There is a socket now. `peer`: where it was connected to, if that is known.
+    pub(crate) fn connected(&self, stream: &Stream, peer: Option<SocketAddr>) {
+        // The system replaces an address that is unspecified, and may change what stands beside one of an interface.
+        let said = peer.filter(|peer| !peer.ip().is_unspecified() && !has_zone(peer));
+        let inside = stream.socket().enter();
+        let peer = said.or_else(|| inside.as_ref()?.peer_address());
+        let local = inside.as_ref().and_then(|socket| socket.local_address());
         let (socket, traffic) = (Arc::clone(stream.socket()), Arc::clone(stream.traffic()));
         // A record has one dial, so this is the only call.
         let _ = self.wire.set(Connected { socket, traffic, peer, local });
@@ -174,6 +178,13 @@ impl Record {
 
     pub(crate) fn socket(&self) -> Option<Arc<Socket>> {
         self.wire.get().map(|wire| Arc::clone(&wire.socket))
+    }
+
+    /// Has the system probe the peer when it is silent, whether or not an exchange waits for it.
+    pub(crate) fn begin_probes(&self) {
+        if let Some(wire) = self.wire.get() {
+            wire.socket.begin_probes();
+        }
     }
 
     /// The server does not keep it for longer than that.
@@ -284,6 +295,10 @@ impl Record {
             .find(|state| *state as u8 == number)
             .unwrap_or(ConnectionState::Resolving)
     }
+}
+
+fn has_zone(address: &SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.scope_id() != 0 || v6.flowinfo() != 0)
 }
 
 /// The server said nothing about idle connections.

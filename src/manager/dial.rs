@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -53,9 +54,16 @@ pub(super) fn dial(
     let failure = match result {
         Ok(stream) => {
             let connection = dialled(record, stream);
+            if !close_after {
+                record.begin_probes();
+            }
             return Ok(match pool.dialled(connection, control, close_after, now)? {
                 Dialled::Mine(connection) => Outcome::Dialled(connection),
-                Dialled::Other(connection) => Outcome::Given(connection),
+                Dialled::Other(connection) => {
+                    // The one that was dialled is idle, or another exchange has it.
+                    record.begin_probes();
+                    Outcome::Given(connection)
+                }
             });
         }
         Err(failure) => failure,
@@ -212,8 +220,8 @@ impl dial::DialObserver for DialOfExchange<'_> {
         until
     }
 
-    fn connected(&self, stream: &Stream) {
-        self.record.connected(stream);
+    fn connected(&self, stream: &Stream, peer: Option<SocketAddr>) {
+        self.record.connected(stream, peer);
     }
 
     fn proxy_head(&self, kind: TraceType, head: &[u8]) {
@@ -256,6 +264,7 @@ impl BackgroundDial {
             && let Some(pool) = self.pool.upgrade()
         {
             let connection = dialled(&self.record, stream);
+            self.record.begin_probes();
             self.done = true;
             pool.background_dialled(connection, &self.control, Instant::now());
             if let Some(report) = &self.report {
@@ -274,8 +283,8 @@ impl dial::DialObserver for BackgroundDial {
         Deadline { at: Some(self.until), timeout: Timeout::Connect }
     }
 
-    fn connected(&self, stream: &Stream) {
-        self.record.connected(stream);
+    fn connected(&self, stream: &Stream, peer: Option<SocketAddr>) {
+        self.record.connected(stream, peer);
         if let (Some(report), Some(began)) = (&self.report, self.connecting.get()) {
             report.accepted(began.elapsed());
         }

@@ -43,7 +43,9 @@ pub struct Limits {
     /// answered end the connection: after 24 s by default. TCP counts in whole seconds, and at least one.
     ///
     /// An idle connection that does not answer is not used: it is closed with
-    /// [`CloseReason::PeerSilent`](crate::CloseReason::PeerSilent) before a request is sent on it.
+    /// [`CloseReason::PeerSilent`](crate::CloseReason::PeerSilent) before a request is sent on it. On a connection of
+    /// [`ConnectionMode::CloseAfter`](crate::ConnectionMode::CloseAfter) the kernel is told of it in the first wait of
+    /// more than a second.
     pub keep_alive: Option<Duration>,
 }
 

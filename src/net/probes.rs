@@ -22,6 +22,11 @@ impl Probes {
         Self { after: silence.max(Duration::from_secs(1)) }
     }
 
+    /// The silence before the first probe, as the system counts it.
+    pub(super) fn seconds(self) -> u32 {
+        u32::try_from(self.after.as_secs()).unwrap_or(u32::MAX)
+    }
+
     /// Those of a connection that is dialled under that limit. Without one the library has none sent, but a connector may:
     /// then this says from when on the system is asked.
     pub(crate) fn after_limit(keep_alive: Option<Duration>) -> Self {

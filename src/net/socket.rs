@@ -9,11 +9,14 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use socket2::SockAddr;
 
 use super::gate::{Gate, Shut};
+use super::probes::Probes;
 use super::sys;
 use super::tcp_info::TcpInfo;
 use crate::process::fork_generation;
@@ -29,6 +32,8 @@ pub(crate) struct Socket {
     second: OnceLock<Arc<Self>>,
     /// What the system knew of the connection when it was last to be kept.
     kept_info: OnceLock<Box<TcpInfo>>,
+    /// After how many seconds of silence the peer is to be probed, until the system was told so; 0 for never.
+    probes_later: AtomicU32,
     /// Where it was made: see [`fork_generation`].
     process: u32,
 }
@@ -41,7 +46,8 @@ impl Socket {
         let source = Source::new(sys::descriptor(&socket));
         let inner = ManuallyDrop::new(socket);
         let (gate, second, kept_info) = (Gate::new(), OnceLock::new(), OnceLock::new());
-        Arc::new(Self { inner, source, gate, second, kept_info, process: fork_generation() })
+        let (probes_later, process) = (AtomicU32::new(0), fork_generation());
+        Arc::new(Self { inner, source, gate, second, kept_info, probes_later, process })
     }
 
     /// Enters the socket; `None` if it was ended.
@@ -90,6 +96,22 @@ impl Socket {
     pub(crate) fn keep_tcp_info(&self) {
         if let Some(info) = self.enter().and_then(|inside| inside.tcp_info()) {
             let _ = self.kept_info.set(Box::new(info));
+        }
+    }
+
+    /// Its peer is to be probed when it is silent. The system is told with [`begin_probes`](InUse::begin_probes): that takes
+    /// four system calls, which a connection of one short exchange does not need.
+    pub(super) fn probe_later(&self, probes: Probes) {
+        self.probes_later.store(probes.seconds(), Ordering::Relaxed);
+    }
+
+    /// Has the system probe the peer from now on, if it was not told before. For a socket that becomes idle.
+    #[inline]
+    pub(crate) fn begin_probes(&self) {
+        if self.probes_later.load(Ordering::Relaxed) != 0
+            && let Some(inside) = self.enter()
+        {
+            inside.tell_of_probes();
         }
     }
 
@@ -163,6 +185,36 @@ impl InUse<'_> {
         self.0.source()
     }
 
+    /// Whether the system is still to be told to probe the peer.
+    #[inline]
+    pub(crate) fn probes_are_due(&self) -> bool {
+        self.0.probes_later.load(Ordering::Relaxed) != 0
+    }
+
+    /// Has the system probe the peer from now on, if it was not told before. For a wait that may be long.
+    #[inline]
+    pub(crate) fn begin_probes(&self) {
+        if self.probes_are_due() {
+            self.tell_of_probes();
+        }
+    }
+
+    /// The silence after which the system probes the peer; `None` if it does not.
+    #[cfg(test)]
+    pub(crate) fn keep_alive_time(&self) -> Option<Duration> {
+        let is_on = self.0.inner.keepalive().unwrap();
+        is_on.then(|| self.0.inner.tcp_keepalive_time().unwrap())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_of_probes(&self) {
+        let seconds = self.0.probes_later.swap(0, Ordering::Relaxed);
+        if seconds != 0 {
+            Probes::after(Duration::from_secs(seconds.into())).begin(&self.0.inner);
+        }
+    }
+
     /// Reads what is there. `WouldBlock` if nothing is.
     pub(crate) fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
         let Some(got) = sys::recv(&self.0.inner, into) else { return self.recv_again(into) };
@@ -211,10 +263,14 @@ impl InUse<'_> {
         self.0.inner.shutdown(std::net::Shutdown::Write)
     }
 
-    pub(crate) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        let inet =
-            |address: io::Result<socket2::SockAddr>| address.ok().and_then(|a| a.as_socket());
-        (inet(self.0.inner.peer_addr()), inet(self.0.inner.local_addr()))
+    /// The address of the peer; `None` if it is not one of IP.
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        self.0.inner.peer_addr().ok()?.as_socket()
+    }
+
+    /// The local address; `None` if it is not one of IP.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        self.0.inner.local_addr().ok()?.as_socket()
     }
 
     /// What the system knows of the connection; `None` if it is not one of TCP, or on a system that does not say.
@@ -224,7 +280,7 @@ impl InUse<'_> {
         let info = sys::tcp_info(&self.0.inner);
         #[cfg(test)]
         let info = {
-            let (peer, local) = self.addresses();
+            let (peer, local) = (self.peer_address(), self.local_address());
             super::tcp_info::fake::changed(info, peer, local)
         };
         info
@@ -247,7 +303,7 @@ impl Drop for InUse<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::runtime::{Interest, WaitUntil, WakeReason, wait_fd};

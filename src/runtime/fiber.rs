@@ -266,7 +266,7 @@ fn mark_ready(entries: &mut [PollEntry<'_>]) -> io::Result<bool> {
         }
     }
     for (entry, slot) in entries.iter_mut().zip(&slots) {
-        entry.ready = slot.is_ready();
+        entry.answered(slot);
     }
     Ok(slots.iter().any(PollSlot::is_ready))
 }

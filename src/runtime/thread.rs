@@ -62,7 +62,7 @@ pub(super) fn wait_any(
         return Ok(ended);
     }
     for (entry, slot) in entries.iter_mut().zip(&slots) {
-        entry.ready = slot.is_ready();
+        entry.answered(slot);
     }
     Ok(WakeReason::Ready { read: true, write: true })
 }
@@ -189,7 +189,7 @@ mod tests {
         let (speaks_end, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
         let (quiet, speaks) =
             (Source::new(Descriptor::of(&quiet_end)), Source::new(Descriptor::of(&speaks_end)));
-        let entry = |source| PollEntry { source, interest: Interest::Read, ready: false };
+        let entry = |source| PollEntry::new(source, Interest::Read);
         let mut fds = [entry(&quiet), entry(&speaks)];
         let soon = WaitUntil::new(Some(std::time::Instant::now() + Duration::from_millis(2)));
         assert_eq!(wait_any(&mut fds, &notify, soon).unwrap(), WakeReason::Deadline);

@@ -24,9 +24,20 @@ pub(crate) struct PollEntry<'a> {
     pub(crate) interest: Interest,
     /// Set by the wait: whether this one is ready, or has failed.
     pub(crate) ready: bool,
+    /// Set by the wait: whether the kernel reports an error or the end of it.
+    pub(crate) broken: bool,
 }
 
-impl PollEntry<'_> {
+impl<'a> PollEntry<'a> {
+    pub(crate) fn new(source: &'a Arc<Source>, interest: Interest) -> Self {
+        Self { source, interest, ready: false, broken: false }
+    }
+
+    /// What poll(2) answered.
+    pub(super) fn answered(&mut self, slot: &PollSlot) {
+        (self.ready, self.broken) = (slot.is_ready(), slot.is_broken());
+    }
+
     pub(super) fn slot(&self) -> PollSlot {
         PollSlot::new(self.source.descriptor(), self.interest)
     }

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use hangup::{CloseReason, Kind, Limits, Manager};
-use testserver::{Script, Server};
+use hangup::{CloseReason, ConnectionMode, Kind, Limits, Manager};
+use testserver::{Script, Server, Step};
 
 use super::idle::{idle, open, read};
 use crate::support::form::{Client, Form, Response, in_both_forms};
@@ -19,6 +19,7 @@ in_both_forms! {
     l8_shorter_idle_timeouts_apply_at_once_to_idle_connections,
     l8_longer_idle_timeouts_apply_to_connections_that_are_idle_already,
     l8_the_kernels_probes_are_for_connections_opened_from_now_on,
+    a_connection_of_one_exchange_has_its_peer_probed_when_a_wait_is_long,
     limits_without_room_for_a_connection_fail_every_request_at_once,
 }
 
@@ -189,6 +190,33 @@ fn l8_the_kernels_probes_are_for_connections_opened_from_now_on(form: Form) {
     assert_eq!(option(probed, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 7);
     read(first);
     read(second);
+}
+
+fn a_connection_of_one_exchange_has_its_peer_probed_when_a_wait_is_long(form: Form) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    let steps = vec![Step::head(), Step::send(head), Step::wait_for("probes"), Step::send("ok")];
+    let server = Server::start(Script::every(steps));
+    let client = form.client_with(Limits { keep_alive: Some(ms(7000)), ..Limits::default() });
+    let mut request = request("GET", &server.url("/"));
+    request.set_connection_mode(ConnectionMode::CloseAfter);
+    let mut response = client.send(&mut request).unwrap();
+    let fd = only_socket(server.port()).fd;
+    let is_probed = || option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE) == 1;
+    assert!(!is_probed(), "four system calls that a short exchange does without");
+    let facts = response.connection_facts().clone();
+    assert_eq!(facts.peer.unwrap().port(), server.port());
+    let mut body = [0; 10];
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| response.read(&mut body).unwrap());
+        wait_until("the wait is a long one", is_probed);
+        assert_eq!(option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE), 7);
+        server.release("probes");
+        assert_eq!(reading.join().unwrap(), 2);
+    });
+    assert_eq!(response.read(&mut body).unwrap(), 0);
+    assert_gone(client.manager(), server.port());
+    assert_eq!(*response.connection_facts(), facts, "also after the close");
+    assert!(facts.local.is_some());
 }
 
 fn option(fd: i32, level: i32, name: i32) -> i32 {

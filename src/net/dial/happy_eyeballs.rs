@@ -18,10 +18,10 @@ use crate::net::Stop;
 use crate::net::paths::{Winner, small_segment};
 use crate::net::probes::Probes;
 use crate::net::route::{ATTEMPT_DELAY, Route};
-use crate::net::socket::Socket;
+use crate::net::socket::{InUse, Socket};
 use crate::net::sys::{
-    bind_address, bind_interface, descriptor_limit, is_again, is_connecting, is_exhaustion,
-    is_unusable, set_largest_segment,
+    POLL_TELLS_OF_CONNECT, bind_address, bind_interface, descriptor_limit, is_again, is_connecting,
+    is_exhaustion, is_unusable, open_stream, set_largest_segment,
 };
 use crate::net::wait_context::WaitContext;
 use crate::process::PerProcess;
@@ -287,8 +287,10 @@ impl HappyEyeballs {
             }
         }
         let socket = Socket::new(socket);
-        if address.is_unix() {
-            socket.source().reads_may_be_short();
+        match self.keep_alive {
+            _ if address.is_unix() => socket.source().reads_may_be_short(),
+            Some(after) => socket.probe_later(Probes::after(after)),
+            None => {}
         }
         let outcome = match socket.enter() {
             Some(inside) => inside.connect(address),
@@ -312,11 +314,12 @@ impl HappyEyeballs {
             if inside.len() < self.running.len() {
                 return Err(Stop::Ended);
             }
-            let watch = |source| PollEntry { source, interest: Interest::Write, ready: false };
-            let mut fds: Vec<_> = inside.iter().map(|socket| watch(socket.source())).collect();
+            let sources = inside.iter().map(InUse::source);
+            let mut fds: Vec<_> =
+                sources.map(|source| PollEntry::new(source, Interest::Write)).collect();
             let reason =
                 wait_any(&mut fds, context.event, WaitUntil::new(until)).map_err(Stop::Io)?;
-            (reason, fds.iter().map(|one| one.ready).collect::<Vec<_>>())
+            (reason, fds.iter().map(|one| (one.ready, one.broken)).collect::<Vec<_>>())
         };
         match reason {
             WakeReason::Ready { .. } => {}
@@ -327,10 +330,11 @@ impl HappyEyeballs {
         }
         let mut lost = Vec::new();
         for index in (0..self.running.len()).rev() {
-            if !ready[index] {
-                continue;
-            }
+            let (true, broken) = ready[index] else { continue };
             let attempt = self.running.remove(index);
+            if POLL_TELLS_OF_CONNECT && !broken {
+                return Ok(Some(self.won(attempt)));
+            }
             // connect(2): the outcome of a connect in progress is SO_ERROR.
             let outcome = match attempt.socket.enter() {
                 Some(inside) => inside.take_error(),
@@ -379,17 +383,12 @@ impl HappyEyeballs {
     }
 
     fn open(&self, address: &SockAddr) -> io::Result<socket2::Socket> {
-        // socket2 opens close-on-exec.
-        let socket = socket2::Socket::new(address.domain(), socket2::Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
+        let socket = open_stream(address.domain())?;
         if address.domain() == Domain::UNIX {
             return Ok(socket);
         }
         // A request is written whole; waiting for an acknowledgement first only adds latency.
         socket.set_tcp_nodelay(true)?;
-        if let Some(after) = self.keep_alive {
-            Probes::after(after).begin(&socket);
-        }
         if let Some(address) = address.as_socket()
             && self.small.are_for(address.ip())
         {
@@ -797,6 +796,21 @@ mod tests {
             bind_address(&socket, &local.into()).unwrap();
             assert_eq!(socket.local_addr().unwrap().as_socket(), Some(local));
         }
+    }
+
+    #[test]
+    fn a_socket_is_non_blocking_and_has_its_peer_probed_when_it_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let mut race = between(&[here]);
+        assert!(race.open(&here.into()).unwrap().nonblocking().unwrap());
+        let socket = run(&mut race, None).unwrap();
+        let inside = socket.enter().unwrap();
+        assert_eq!(inside.peer_address(), Some(here));
+        assert_eq!(race.winner().map(|winner| winner.address), Some(here));
+        assert_eq!(inside.keep_alive_time(), None);
+        socket.begin_probes();
+        assert_eq!(inside.keep_alive_time(), Some(Duration::from_secs(30)));
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl DialConfig {
 pub(crate) trait DialObserver {
     /// A phase begins, or goes on when a dial is resumed. Returns when it must be over.
     fn begin(&self, phase: Phase) -> Deadline;
-    /// There is a socket now. The handshake with the proxy or TLS comes next.
-    fn connected(&self, stream: &Stream);
+    /// There is a socket now, connected to that address if it is known. The handshake with the proxy or TLS comes next.
+    fn connected(&self, stream: &Stream, peer: Option<SocketAddr>);
     /// Asked before each phase and after each wake-up by the event: whether the dial shall stop.
     fn must_stop(&self) -> bool;
 
@@ -282,7 +282,7 @@ impl Dial {
     ) -> Result<Step, Stop> {
         if self.unix().is_none() && self.config.route.connector.is_some() {
             let socket = self.call_connector(context, event)?;
-            return Ok(self.connected(socket, progress));
+            return Ok(self.connected(socket, None, progress));
         }
         let mut attempts = match self.attempts.take() {
             Some(attempts) => attempts,
@@ -295,7 +295,8 @@ impl Dial {
                     let (path, now) = (self.path(), Instant::now());
                     self.resolver.with_paths(|paths| paths.connected(path, winner, now));
                 }
-                Ok(self.connected(socket, progress))
+                let peer = attempts.winner().map(|winner| winner.address);
+                Ok(self.connected(socket, peer, progress))
             }
             Err(stop) => {
                 // The name may lead elsewhere by now, and another address may be better.
@@ -316,10 +317,22 @@ impl Dial {
         }
     }
 
-    fn connected(&mut self, socket: Arc<Socket>, progress: &dyn DialObserver) -> Step {
+    fn connected(
+        &mut self,
+        socket: Arc<Socket>,
+        peer: Option<SocketAddr>,
+        progress: &dyn DialObserver,
+    ) -> Step {
         let stream = self.stream.insert(Stream::plain(socket));
-        progress.connected(stream);
-        self.after_connect()
+        progress.connected(stream, peer);
+        let step = self.after_connect();
+        if step != Step::Over
+            && let Some(stream) = &self.stream
+        {
+            // A handshake waits for the peer, too.
+            stream.socket().begin_probes();
+        }
+        step
     }
 
     /// Waits for the program's connector.

@@ -25,7 +25,7 @@ impl DialObserver for Watcher {
         Deadline::after(Instant::now(), self.limit, Timeout::Connect)
     }
 
-    fn connected(&self, stream: &Stream) {
+    fn connected(&self, stream: &Stream, _: Option<SocketAddr>) {
         *self.socket.lock().unwrap() = Some(Arc::clone(stream.socket()));
     }
 

@@ -11,6 +11,7 @@ mod traffic;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConnection;
 
@@ -145,6 +146,9 @@ impl Stream {
             Err(stop) => return Err(stop),
         };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
+        if socket.probes_are_due() {
+            return first_ready(&socket, interest, until);
+        }
         ready(&socket, interest, until).map(drop)
     }
 
@@ -171,6 +175,7 @@ impl Stream {
                 (false, false) => Some(Interest::Write),
                 (false, true) => None,
             };
+            socket.begin_probes();
             let source = socket.source();
             let reason = match other {
                 None => {
@@ -178,9 +183,8 @@ impl Stream {
                     wait(WaitFor { fd, notify: Some(notify) }, until)
                 }
                 Some(other) => {
-                    let entry = |source, interest| PollEntry { source, interest, ready: false };
-                    let mut entries = vec![entry(other, Interest::Read)];
-                    entries.extend(interest.map(|interest| entry(source, interest)));
+                    let mut entries = vec![PollEntry::new(other, Interest::Read)];
+                    entries.extend(interest.map(|interest| PollEntry::new(source, interest)));
                     wait_any(&mut entries, notify, until).map(|reason| {
                         match (reason, &entries[..]) {
                             (WakeReason::Ready { .. }, [other, ..]) if other.ready => {
@@ -231,6 +235,7 @@ impl Stream {
             (true, false) => Interest::Read,
             (false, _) => Interest::Write,
         };
+        socket.begin_probes();
         let want = WaitFor { fd: Some((socket.source(), interest)), notify: Some(notify) };
         match wait(want, until).map_err(Stop::Io)? {
             WakeReason::Ready { read, .. } => {
@@ -392,11 +397,13 @@ impl Stream {
     /// The same bytes, for one task that reads and another one that writes at the same time.
     pub(crate) fn into_duplex(self) -> DuplexStream {
         let Self { socket, tls, tunnel, secures: _, traffic } = self;
+        socket.begin_probes();
         DuplexStream::new(socket, tls.map(|tls| (tls, tunnel)), traffic)
     }
 
     /// An exchange ended, and the connection is idle.
     pub(crate) fn mark_idle(&self) {
+        self.socket.begin_probes();
         self.socket.source().mark_idle();
     }
 
@@ -492,6 +499,7 @@ fn write_both(to: &mut dyn Write, first: &[u8], rest: &[u8]) -> io::Result<usize
 
 /// Waits until bytes can be sent. Returns `false` if there is something to read first.
 fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool, Stop> {
+    socket.begin_probes();
     let interest = if listen { Interest::Either } else { Interest::Write };
     let (read, write) = ready(socket, interest, until)?;
     if read && write {
@@ -501,6 +509,28 @@ fn may_write(socket: &InUse<'_>, listen: bool, until: WaitUntil) -> Result<bool,
     }
     Ok(write)
 }
+
+/// Waits until there is something to read on a connection that is closed after its exchange. If the wait is a long one, the
+/// system probes the peer; an exchange without such a wait needs no probes.
+#[cold]
+#[inline(never)]
+fn first_ready(socket: &InUse<'_>, interest: Interest, until: WaitUntil) -> Result<(), Stop> {
+    let soon = until.now + SOON;
+    let first = WaitUntil { at: Some(until.at.map_or(soon, |at| at.min(soon))), ..until };
+    let outcome = ready(socket, interest, first);
+    if !matches!(outcome, Err(Stop::Deadline(_))) {
+        return outcome.map(drop);
+    }
+    socket.begin_probes();
+    let until = until.later();
+    if until.has_come() {
+        return outcome.map(drop);
+    }
+    ready(socket, interest, until).map(drop)
+}
+
+/// How long a wait is before the system is told to probe the peer: it begins after a second of silence at the earliest.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How a connection that was open was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -534,7 +564,56 @@ pub(crate) fn is_broken(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+    use crate::net::probes::Probes;
+
+    fn pair() -> (Stream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::new(socket2::Socket::from(here));
+        socket.probe_later(Probes::after(Duration::from_secs(7)));
+        (Stream::plain(socket), listener.accept().unwrap().0)
+    }
+
+    /// After how many seconds of silence the system probes the peer.
+    fn probed_after(stream: &Stream) -> Option<u64> {
+        let socket = stream.socket().enter().unwrap();
+        socket.keep_alive_time().map(|time| time.as_secs())
+    }
+
+    #[test]
+    fn the_system_is_told_to_probe_when_a_wait_is_long_or_the_connection_is_kept() {
+        let (mut stream, mut peer) = pair();
+        peer.write_all(b"x").unwrap();
+        stream.await_input(WaitUntil::new(None)).unwrap();
+        assert_eq!(probed_after(&stream), None, "what came soon needed no probes");
+        stream.mark_idle();
+        assert_eq!(probed_after(&stream), Some(7));
+
+        let (mut stream, mut peer) = pair();
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(SOON * 3 / 2);
+            peer.write_all(b"x").unwrap();
+            peer
+        });
+        stream.await_input(WaitUntil::new(None)).unwrap();
+        assert_eq!(probed_after(&stream), Some(7));
+        drop(late.join().unwrap());
+
+        let (mut stream, _peer) = pair();
+        let soon = std::time::Instant::now() + SOON / 20;
+        let until = WaitUntil { timeout: Timeout::Total, ..WaitUntil::new(Some(soon)) };
+        let stopped = stream.await_input(until);
+        assert!(matches!(stopped, Err(Stop::Deadline(Timeout::Total))));
+        assert_eq!(probed_after(&stream), Some(7), "short waits may follow each other for long");
+
+        let (stream, _peer) = pair();
+        let socket = Arc::clone(stream.socket());
+        let _duplex = stream.into_duplex();
+        assert_eq!(probed_after(&Stream::plain(socket)), Some(7), "another protocol may be silent");
+    }
 
     #[test]
     fn what_the_network_does_to_an_open_connection_is_a_loss() {

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use socket2::{SockAddr, Socket};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::runtime::Descriptor;
 
@@ -75,6 +75,18 @@ pub(in crate::net) fn has_nothing_to_read(socket: &Socket) -> bool {
         unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, flags) }
     });
     matches!(got, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// A new stream socket: closed on exec and non-blocking, from its first moment where the system can do that.
+pub(in crate::net) fn open_stream(domain: Domain) -> io::Result<Socket> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Socket::new(domain, Type::STREAM.nonblocking(), None);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let socket = Socket::new(domain, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
 }
 
 /// Gives a new socket its local address. Its port is chosen when it connects: then another connection to
@@ -173,6 +185,11 @@ pub(crate) fn path_bytes(path: &Path) -> &[u8] {
 pub(in crate::net) fn is_connecting(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EINPROGRESS)
 }
+
+/// Whether a connecting socket that poll(2) reports as ready is connected unless it reports an error or an end as well. Linux
+/// sets the error and the state before it wakes (tcp_poll); others are asked for SO_ERROR.
+pub(in crate::net) const POLL_TELLS_OF_CONNECT: bool =
+    cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Whether the system does not permit it to this user.
 pub(in crate::net) fn is_forbidden(error: &io::Error) -> bool {

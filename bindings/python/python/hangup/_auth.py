@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -118,8 +119,6 @@ def is_async(native: NativeAuth) -> bool:
     """Whether the token comes from a coroutine function."""
     if native[0] != "token":
         return False
-    import inspect
-
     call = native[1]
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
 
@@ -133,7 +132,6 @@ def in_loop(native: NativeAuth, loop: Any) -> NativeAuth:
     provide = native[1]
 
     def call(origin: str, refused: str | None) -> str:
-        token: str = asyncio.run_coroutine_threadsafe(provide(origin, refused), loop).result()
-        return token
+        return asyncio.run_coroutine_threadsafe(provide(origin, refused), loop).result()
 
     return ("token", call)

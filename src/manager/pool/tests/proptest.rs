@@ -605,7 +605,7 @@ impl Harness {
         let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
         there.set_nonblocking(true).unwrap();
         let stream = Stream::plain(Socket::new(std::os::fd::OwnedFd::from(here).into()));
-        record.connected(&stream);
+        record.connected(&stream, None);
         self.peers.insert(record.id, there);
         Connection::new(record, stream)
     }

@@ -234,7 +234,7 @@ fn a_socket_of_which_the_system_knows_nothing_is_not_silent() {
     assert!(!record.is_silent(), "it has no socket yet");
     let (here, _there) = UnixStream::pair().unwrap();
     let stream = Stream::plain(Socket::new(std::os::fd::OwnedFd::from(here).into()));
-    record.connected(&stream);
+    record.connected(&stream, None);
     assert!(!record.is_silent());
     record.end();
     assert!(!record.is_silent());

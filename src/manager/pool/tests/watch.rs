@@ -58,7 +58,7 @@ impl Case {
             Checkout::Open(connection) => connection,
             Checkout::Dial(record) => {
                 let stream = connect(record.id);
-                record.connected(&stream);
+                record.connected(&stream, None);
                 let connection = Connection::new(record, stream);
                 match self.pool.dialled(connection, &control, false, self.now).unwrap() {
                     Dialled::Mine(connection) | Dialled::Other(connection) => connection,

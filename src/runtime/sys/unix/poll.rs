@@ -32,10 +32,14 @@ impl PollSlot {
         self.0.revents != 0
     }
 
+    /// Whether it has an error or was ended.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
+    }
+
     /// Whether it is ready for reading, and for writing.
     pub(crate) fn readiness(&self) -> (bool, bool) {
-        let seen = self.0.revents;
-        let broken = seen & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+        let (seen, broken) = (self.0.revents, self.is_broken());
         (broken || seen & libc::POLLIN != 0, broken || seen & libc::POLLOUT != 0)
     }
 }
