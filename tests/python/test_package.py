@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import tarfile
@@ -67,6 +68,96 @@ def test_the_types_are_those_of_the_extension(tmp_path):
     command = [sys.executable, "-m", "mypy.stubtest", "hangup", "--allowlist", str(allowed), "--ignore-unused-allowlist"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# They take longer to load than the package itself.
+SLOW_MODULES = """
+    asyncio concurrent.futures dataclasses email inspect ipaddress json logging mimetypes pathlib queue selectors socket ssl
+    subprocess tempfile urllib.parse
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "",
+        "hangup.Client().close()",
+        "client = hangup.Client(timeout=hangup.Timeout(connect=1), auth=('a', 'b'), manager=hangup.Manager())",
+    ],
+)
+def test_an_import_loads_no_module_that_takes_long(use):
+    done = python(
+        f"""
+        import sys
+        before = set(sys.modules)
+        import hangup
+        {use}
+        print(*sorted(set(sys.modules) - before))
+        """,
+    )
+    loaded = set(done.stdout.split())
+    assert "hangup._client" in loaded
+    assert not loaded & set(SLOW_MODULES.split())
+    assert not [name for name in loaded if name.startswith("hangup._async")], loaded
+
+
+def test_the_names_that_are_loaded_late_are_like_the_others():
+    python(
+        """
+        import copy, inspect, pickle, pydoc, sys
+        import hangup
+        late = set(hangup._LAZY)
+        assert late < set(hangup.__all__) <= set(dir(hangup)), late - set(hangup.__all__)
+        assert not late & set(vars(hangup)), "they are loaded already"
+        limits = hangup.Limits(total=3)
+        assert pickle.loads(pickle.dumps(limits)) == copy.copy(limits) == limits
+        assert hangup.Limits is hangup.Limits is type(hangup.Manager(limits).limits)
+        assert isinstance(hangup.Manager().stats(), hangup.Stats)
+        text = pydoc.render_doc(hangup, renderer=pydoc.plaintext)
+        for name in ("class AsyncClient(", "class Limits(", "get_include()", "class TcpFacts("):
+            assert name in text, name
+        from hangup import *
+        assert all(globals()[name] is getattr(hangup, name) for name in hangup.__all__)
+        try:
+            hangup.no_such_name
+        except AttributeError as error:
+            assert "'hangup'" in str(error) and "'no_such_name'" in str(error)
+        else:
+            raise AssertionError
+        try:
+            from hangup import no_such_name
+        except ImportError:
+            pass
+        else:
+            raise AssertionError
+        """
+    )
+
+
+def test_a_pickle_loads_the_module_of_its_class():
+    """In a process that has used nothing of the package."""
+    python(
+        f"""
+        import pickle
+        limits = pickle.loads({pickle.dumps(hangup.Limits(total=3))!r})
+        import hangup
+        assert type(limits) is hangup.Limits and limits.total == 3
+        """
+    )
+
+
+def test_a_late_class_is_the_same_after_a_purge():
+    python(
+        """
+        import sys
+        import hangup
+        first = hangup.Limits, hangup.AsyncClient, hangup.Timings
+        for name in [name for name in sys.modules if name.split(".")[0] == "hangup"]:
+            del sys.modules[name]
+        import hangup
+        assert first == (hangup.Limits, hangup.AsyncClient, hangup.Timings)
+        """
+    )
 
 
 def test_the_library_is_found():

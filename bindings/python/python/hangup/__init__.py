@@ -17,6 +17,7 @@ The package uses the C library libhangup.so.0 and shares its connections with C 
 """
 
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 try:
     from . import _native
@@ -30,13 +31,9 @@ except ImportError as _error:
 _sys.modules.update(_native.modules)
 
 from ._api import delete, get, head, options, patch, post, put, request, stream
-from ._async_client import AsyncClient, AsyncRequestOptions, set_io_threads
-from ._async_response import AsyncResponse
-from ._async_stream import AsyncStream
 from ._auth import Auth, BasicAuth, BearerAuth, DigestAuth, NetRCAuth, TokenAuth
 from ._cancel import CancelToken
-from ._client import Client, RequestOptions
-from ._cookies import Cookie, Cookies
+from ._client import Client
 from ._deadline import deadline
 from ._errors import (
     AuthFailed,
@@ -79,26 +76,87 @@ from ._errors import (
     TotalTimeout,
     WriteTimeout,
 )
-from ._events import Event, Events
 from ._headers import Headers
-from ._library import features, get_include, get_library
-from ._limits import Limits
-from ._manager import ConnectionInfo, Manager, Stats, shared_manager
+from ._manager import Manager, shared_manager
 from ._progress import Progress
-from ._response import ConnectionFacts, Download, InterimResponse, Redirect, Response
+from ._response import Response
 from ._stream import Stream
-from ._retry import RetryPolicy
-from ._tcp_facts import TcpFacts
 from ._timeouts import Timeout
-from ._timings import Timings
 from ._tls import TLS
-from ._trace import TraceRecord
-from ._upload import AsyncUpload, Upload
+from ._upload import Upload
+
+if _TYPE_CHECKING:
+    from ._async_client import AsyncClient as AsyncClient, AsyncRequestOptions as AsyncRequestOptions, set_io_threads as set_io_threads
+    from ._async_response import AsyncResponse as AsyncResponse
+    from ._async_stream import AsyncStream as AsyncStream
+    from ._async_upload import AsyncUpload as AsyncUpload
+    from ._connections import ConnectionInfo as ConnectionInfo, Stats as Stats
+    from ._cookies import Cookie as Cookie, Cookies as Cookies
+    from ._events import Event as Event, Events as Events
+    from ._library import features as features, get_include as get_include, get_library as get_library
+    from ._limits import Limits as Limits
+    from ._retry import RetryPolicy as RetryPolicy
+    from ._options import RequestOptions as RequestOptions
+    from ._response_facts import ConnectionFacts as ConnectionFacts, Download as Download, InterimResponse as InterimResponse, Redirect as Redirect
+    from ._tcp_facts import TcpFacts as TcpFacts
+    from ._timings import Timings as Timings
+    from ._trace_record import TraceRecord as TraceRecord
 
 __version__ = _native.HEADER_VERSION
 
-if not _native.modules:
+_LAZY = {
+    "AsyncClient": "_async_client",
+    "AsyncRequestOptions": "_async_client",
+    "set_io_threads": "_async_client",
+    "AsyncResponse": "_async_response",
+    "AsyncStream": "_async_stream",
+    "AsyncUpload": "_async_upload",
+    "ConnectionInfo": "_connections",
+    "Stats": "_connections",
+    "Cookie": "_cookies",
+    "Cookies": "_cookies",
+    "Event": "_events",
+    "Events": "_events",
+    "features": "_library",
+    "get_include": "_library",
+    "get_library": "_library",
+    "Limits": "_limits",
+    "RetryPolicy": "_retry",
+    "RequestOptions": "_options",
+    "ConnectionFacts": "_response_facts",
+    "Download": "_response_facts",
+    "InterimResponse": "_response_facts",
+    "Redirect": "_response_facts",
+    "TcpFacts": "_tcp_facts",
+    "Timings": "_timings",
+    "TraceRecord": "_trace_record",
+}
+"""The names whose modules are loaded when they are used first, because they need modules that take long to load: asyncio,
+dataclasses, pathlib."""
+
+
+def _keep_modules() -> None:
     _native.modules.update({name: module for name, module in _sys.modules.items() if name.split(".")[0] == __name__})
+
+
+if not _native.modules:
+    _keep_modules()
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    _keep_modules()
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
 
 __all__ = [
     "AsyncClient",

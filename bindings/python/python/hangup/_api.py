@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from ._client import Client, RequestOptions, StreamBlock
+from ._client import Client, StreamBlock
 from ._response import Response
+
+if TYPE_CHECKING:
+    from ._options import RequestOptions
 
 _default: Client | None = None
 

@@ -11,10 +11,11 @@ from . import _native
 from ._async_body import AsyncBody
 from ._async_response import AsyncResponse, OpenAsyncResponse
 from ._auth import NativeAuth, in_loop, is_async
-from ._base import BaseClient, Prepared, RequestOptions, download_options
+from ._base import BaseClient, Prepared, download_options
 from ._errors import RequestInfo
-from ._limits import non_negative_int
+from ._limit_values import non_negative_int
 from ._loop_binding import LoopBinding, bind, running_loop
+from ._options import RequestOptions
 from ._request import Content
 from ._timeouts import UNSET
 

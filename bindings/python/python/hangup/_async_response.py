@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import _native
 from ._errors import InvalidArgument, InvalidState, RequestInfo, TooLarge
-from ._limits import non_negative_int
+from ._limit_values import non_negative_int
 from ._manager import NOW
 from ._loop_binding import running_loop
 from ._async_stream import AsyncStream

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -119,6 +118,8 @@ def is_async(native: NativeAuth) -> bool:
     """Whether the token comes from a coroutine function."""
     if native[0] != "token":
         return False
+    import inspect
+
     call = native[1]
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
 
@@ -132,6 +133,7 @@ def in_loop(native: NativeAuth, loop: Any) -> NativeAuth:
     provide = native[1]
 
     def call(origin: str, refused: str | None) -> str:
-        return asyncio.run_coroutine_threadsafe(provide(origin, refused), loop).result()
+        token: str = asyncio.run_coroutine_threadsafe(provide(origin, refused), loop).result()
+        return token
 
     return ("token", call)

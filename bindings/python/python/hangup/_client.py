@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from ._base import BaseClient, Connection, RequestOptions, download_options
+from ._base import BaseClient, Connection, download_options
 from ._errors import RequestInfo
 from ._response import OpenResponse, Response
 
-__all__ = ["Client", "Connection", "RequestOptions", "StreamBlock"]
+if TYPE_CHECKING:
+    from ._options import RequestOptions
+
+__all__ = ["Client", "Connection", "StreamBlock"]
 
 
 class Client(BaseClient):

@@ -8,16 +8,16 @@ the rest is its `__dict__`.
 from __future__ import annotations
 
 import builtins
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._native import CONSTANTS
-from ._tcp_facts import TcpFacts, tcp_facts_of
-from ._timings import Timings, in_seconds
+from ._rows import in_seconds, tcp_facts_of
 from ._urls import without_user_info
 
 if TYPE_CHECKING:
     from ._response import Response
+    from ._tcp_facts import TcpFacts
+    from ._timings import Timings
 
 
 class _RequestInfoFields(NamedTuple):
@@ -92,7 +92,11 @@ class HangupError(Exception):
     def to_json(self) -> str:
         """All of it as a JSON object, with the members of C's `hangup_error_json`. An exception that did not come from
         the library has "status" and "message" only."""
-        return self._json or json.dumps({"status": type(self).__name__, "message": str(self)})
+        if self._json:
+            return self._json
+        import json
+
+        return json.dumps({"status": type(self).__name__, "message": str(self)})
 
     _json: str = ""
 

@@ -13,7 +13,6 @@ import io
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +90,7 @@ def _remaining(file: Any) -> int | None:
     if isinstance(file, _decompressing()):
         return None
     # fileno() of a spooled file would write it to the disk.
-    is_file = isinstance(file, tempfile.SpooledTemporaryFile)
+    is_file = _is_spooled(file)
     if not is_file:
         try:
             is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -110,6 +109,12 @@ def _remaining(file: Any) -> int | None:
             file.seek(at)
     except (AttributeError, NotImplementedError, OSError, TypeError, ValueError):
         return None
+
+
+def _is_spooled(file: Any) -> bool:
+    # There is one only if its module was imported, which takes long.
+    tempfile = sys.modules.get("tempfile")
+    return tempfile is not None and isinstance(file, tempfile.SpooledTemporaryFile)
 
 
 def _own_length(file: Any) -> int | None:
@@ -140,7 +145,7 @@ def _decompressing() -> tuple[type, ...]:
 def _size_is_unreliable(file: Any) -> bool:
     """Whether the file has no blocks on a disk: its contents, like those of /proc, are made when it is read."""
     try:
-        return not isinstance(file, tempfile.SpooledTemporaryFile) and os.fstat(file.fileno()).st_blocks == 0
+        return not _is_spooled(file) and os.fstat(file.fileno()).st_blocks == 0
     except (AttributeError, OSError, ValueError):
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +57,8 @@ def _part(name: str, value: FileValue, encode: Callable[[Any], Any]) -> Part:
         content = value
         file_name = _file_name(content) or name
     if kind is None and file_name is not None:
+        import mimetypes
+
         kind = mimetypes.guess_type(file_name)[0] or "application/octet-stream"
     return name, encode(content), file_name, kind
 

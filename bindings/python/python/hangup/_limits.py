@@ -1,26 +1,12 @@
-"""The limits of a manager, and the checks of whole numbers."""
+"""`Limits`: the limits of a manager. This module is loaded when a program uses it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from . import _native
-from ._errors import InvalidArgument
-from ._native import CONSTANTS, NO_LIMIT
-from ._timeouts import Seconds, milliseconds, short_repr
-
-_NUMBERS = {
-    "total": CONSTANTS["HANGUP_LIMIT_TOTAL"],
-    "per_origin": CONSTANTS["HANGUP_LIMIT_PER_ORIGIN"],
-    "idle_total": CONSTANTS["HANGUP_LIMIT_IDLE_TOTAL"],
-    "idle_per_origin": CONSTANTS["HANGUP_LIMIT_IDLE_PER_ORIGIN"],
-    "queue": CONSTANTS["HANGUP_LIMIT_QUEUE"],
-    "idle": CONSTANTS["HANGUP_LIMIT_IDLE_MS"],
-    "max_age": CONSTANTS["HANGUP_LIMIT_AGE_MS"],
-    "max_requests": CONSTANTS["HANGUP_LIMIT_REQUESTS"],
-    "keep_alive": CONSTANTS["HANGUP_LIMIT_KEEP_ALIVE_MS"],
-}
-_TIMES = {"idle", "max_age", "keep_alive"}
+from ._limit_values import TIMES, limit_pairs
+from ._timeouts import Seconds, milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,56 +44,6 @@ class Limits:
 
     def __post_init__(self) -> None:
         _native.check_limits(limit_pairs(self))
-        for name in _TIMES:
+        for name in TIMES:
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, milliseconds(given) / 1000)
-
-
-def limit_pairs(limits: Limits) -> list[tuple[int, int]]:
-    """Pairs of a HANGUP_LIMIT_* number and its value, for `_native`."""
-    return [limit_pair(field.name, getattr(limits, field.name)) for field in fields(limits)]
-
-
-def limit_pair(name: str, value: Seconds | None) -> tuple[int, int]:
-    """The HANGUP_LIMIT_* number of a limit and its value, for `_native`."""
-    return _NUMBERS[name], milliseconds(value, name) if name in _TIMES else limit_value(name, value)
-
-
-def limits_of(manager: _native.Manager) -> Limits:
-    """The current limits of a manager."""
-
-    def count(name: str) -> int | None:
-        value = manager._limit(_NUMBERS[name])
-        return None if value == NO_LIMIT else value
-
-    def seconds(name: str) -> float | None:
-        ms = count(name)
-        return None if ms is None else ms / 1000
-
-    return Limits(
-        total=count("total"),
-        per_origin=count("per_origin"),
-        idle_total=count("idle_total"),
-        idle_per_origin=count("idle_per_origin"),
-        queue=count("queue"),
-        idle=seconds("idle"),
-        max_age=seconds("max_age"),
-        max_requests=count("max_requests"),
-        keep_alive=seconds("keep_alive"),
-    )
-
-
-def non_negative_int(name: str, value: object) -> int:
-    """Returns the value if it is a whole number of at least 0; raises InvalidArgument otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, not {short_repr(value)}")
-    return value
-
-
-def limit_value(name: str, value: object) -> int:
-    """The same; NO_LIMIT for None."""
-    if value is None:
-        return NO_LIMIT
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidArgument(f"{name} is a whole number, or None for no limit, not {short_repr(value)}")
-    return value

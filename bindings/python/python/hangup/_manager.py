@@ -3,95 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Union
 
 from . import _native
-from ._events import Events
-from ._limits import Limits, limit_pair, limit_pairs, limits_of, non_negative_int
-from ._tcp_facts import TcpFacts, tcp_facts_of
+from ._limit_values import current_limits, limit_pair, limit_pairs, non_negative_int
+from ._rows import tcp_facts_of
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
 
 if TYPE_CHECKING:
     import ctypes
+    from ipaddress import IPv4Address, IPv6Address
 
-Address = str | IPv4Address | IPv6Address
+    from ._connections import ConnectionInfo, Stats
+    from ._events import Events
+    from ._limits import Limits
+
+Address = Union[str, "IPv4Address", "IPv6Address"]
 """An IP address, for example "192.0.2.7"."""
 Resolver = Callable[[str], Iterable[Address] | tuple[Iterable[Address], Seconds | None]]
 """Takes a host name and returns its addresses, or these and how long they may be cached; see `Manager.set_resolver`."""
 
 GRACEFUL = _native.CONSTANTS["HANGUP_CLOSE_MODE_GRACEFUL"]
 NOW = _native.CONSTANTS["HANGUP_CLOSE_MODE_NOW"]
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
-    """One open connection, at the time of `Manager.connections`. Times are seconds."""
-
-    id: int
-    """Unique in the process and never reused."""
-    origin: str
-    """Scheme, host and port, for example "https://example.org:443"."""
-    peer: str
-    """The peer's address and port; "" while it is not connected."""
-    local: str
-    """The local address and port; "" while it is not connected."""
-    tls: str
-    """The TLS version, for example "TLSv1.3"; "" for plain text."""
-    state: str
-    """Its state: "resolving", "connecting", "proxy", "tls", "in use", "idle" or "upgraded" (handed over as a Stream)."""
-    closing: bool
-    """Whether it will be closed when its exchange ends."""
-    age: float
-    """The time since the dial began."""
-    idle: float | None
-    """The time since it became idle; None if it is not idle."""
-    requests: int
-    """Requests that were started on it."""
-    bytes_in: int
-    """Bytes received from the network."""
-    bytes_out: int
-    """Bytes sent to the network."""
-    tcp_facts: TcpFacts | None = None
-    """What TCP knew of it when the list was made: round-trip time, retransmissions, unacknowledged bytes, the server's last
-    sign of life. None while it is not connected, for a Unix-domain socket, and on other systems than Linux and Android."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Counters of a manager: `open`, `dialling`, `in_use`, `idle` and `queued` are current values, the others count
-    since the manager was made."""
-
-    open: int
-    """Open connections: `dialling`, `in_use` and `idle` together."""
-    dialling: int
-    """Connections in name resolution, connect or a handshake."""
-    in_use: int
-    """Connections that serve an exchange."""
-    idle: int
-    """Idle connections."""
-    opened: int
-    """Connections that were opened."""
-    closed: int
-    """Connections that were closed, for any reason."""
-    reused: int
-    """Requests that used an idle connection."""
-    dials_failed: int
-    """Dials that failed, were cancelled or timed out."""
-    stale: int
-    """Idle connections that the check at checkout found unusable: closed by the peer, with unexpected data, or silent."""
-    queued: int
-    """Requests that wait for a connection."""
-    swept: int
-    """Idle connections that the background sweep found closed by the peer, with unexpected data, or silent."""
-    waited: int
-    """Requests that had to wait for a connection."""
-    refused: int
-    """Requests that were refused because the queue was full."""
-    retried: int
-    """Requests that were retried because a reused connection broke before the response."""
 
 
 class Manager(_native.Manager):
@@ -112,6 +46,8 @@ class Manager(_native.Manager):
 
     def connections(self) -> list[ConnectionInfo]:
         """The open connections: those being dialled, in use and idle."""
+        from . import ConnectionInfo
+
         return [
             ConnectionInfo(
                 *row[:7], row[7] / 1000, None if row[8] < 0 else row[8] / 1000, *row[9:], tcp_facts_of(tcp)
@@ -125,6 +61,8 @@ class Manager(_native.Manager):
 
     def stats(self) -> Stats:
         """The counters."""
+        from . import Stats
+
         return Stats(*self._stats())
 
     def close(self, id: int, *, now: bool = False) -> None:
@@ -158,7 +96,9 @@ class Manager(_native.Manager):
     def limits(self) -> Limits:
         """All limits. They can be set at any time: a lower one applies to idle connections at once and to the others after
         their exchange; after a higher one waiting requests continue. `set_limits` sets some of them."""
-        return limits_of(self)
+        from . import Limits
+
+        return Limits(**current_limits(self))
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
@@ -242,6 +182,8 @@ class Manager(_native.Manager):
         subscriptions of a manager share one buffer, of the largest requested capacity. Without a subscription nothing
         is recorded. Raises InvalidArgument, SystemFailure.
         """
+        from . import Events
+
         return Events(self, non_negative_int("capacity", capacity))
 
     @property

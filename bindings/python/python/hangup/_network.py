@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from . import _native
 from ._errors import InvalidArgument
 from ._timeouts import UNSET, Seconds, Unset, milliseconds
+
+if TYPE_CHECKING:
+    import socket
 
 AddressFamily = Literal["any", "ipv4", "ipv6"]
 """Which addresses a client connects to."""
@@ -68,6 +70,8 @@ def _as_descriptor(connector: Connector) -> Callable[[str, str, int], int]:
 
 def _descriptor_of(made: Any) -> int:
     """The descriptor of a socket, which the library takes over."""
+    import socket
+
     if isinstance(made, int) and not isinstance(made, bool):
         return made
     if hasattr(made, "cipher"):

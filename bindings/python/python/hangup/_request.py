@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json as _json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
-from urllib.parse import urlencode
 
 from . import _native
 from ._headers import Headers, ReceivedText
@@ -56,6 +54,8 @@ def with_params(url: str, params: QueryParams) -> str:
 
 def encode_form(fields: FormData) -> str:
     """Fields as application/x-www-form-urlencoded: True is "true", None is empty, a list repeats the name."""
+    from urllib.parse import urlencode
+
     return urlencode(_form_pairs(fields))
 
 
@@ -109,6 +109,8 @@ def encode_body(
     if files is not None:
         return encode_multipart(_form_pairs(data or ()), files, _encode_content, boundary_of(headers)), None
     if json is not None:
+        import json as _json
+
         text = _json.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode("utf-8"), "application/json"
     return None, None

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import codecs
 import io
-import json as _json
+import re
 import warnings
 from collections.abc import Iterator
 from datetime import timedelta
-from email.message import Message
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._errors import HTTPStatusError, InvalidArgument, InvalidState, PeerClosed, PeerReset, PeerSilent, ProtocolError, RequestInfo
 from ._headers import Headers, decode, decode_headers
-from ._limits import non_negative_int
+from ._limit_values import non_negative_int
 from ._manager import GRACEFUL, NOW
 from ._stream import Stream
 from ._timeouts import short_repr
-from ._timings import Timings, in_seconds
+from ._rows import in_seconds
+
+if TYPE_CHECKING:
+    from ._raw_response import RawResponse
+    from ._response_facts import ConnectionFacts, Download, InterimResponse, Redirect
+    from ._timings import Timings
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
@@ -27,96 +31,6 @@ MAX_PIECE = 256 * 1024
 BROKEN = (PeerClosed, PeerReset, PeerSilent, ProtocolError)
 """Errors of a body that was cut off or is malformed: what came before is returned before they are raised."""
 _SIZE_MAX = 2**64 - 1  # of C: any size
-
-
-class Redirect(NamedTuple):
-    """One redirect that was followed."""
-
-    status_code: int
-    """301, 302, 303, 307 or 308."""
-    url: str
-    """The URL of the response that redirected, without user information and fragment."""
-
-
-class Download(NamedTuple):
-    """What a download did."""
-
-    bytes: int
-    """How many bytes the file has."""
-    received: int
-    """How many bytes were received by this call."""
-    resumed_at: int
-    """How many bytes of an earlier call were used; 0 if the file was received from its beginning."""
-    resumes: int
-    """How many times the call asked for the rest after its connection broke."""
-    verified: bool
-    """Whether the server announced a digest (RFC 9530) of a known algorithm, and it matched."""
-
-
-class InterimResponse(NamedTuple):
-    """One interim response (1xx), for example 103 Early Hints."""
-
-    status_code: int
-    """100, or 102 to 199."""
-    headers: Headers
-    """Its header fields."""
-
-
-class ConnectionFacts(NamedTuple):
-    """What is known of a connection since it was made. TLS is that with the origin: TLS with a proxy does not count."""
-
-    peer: str
-    """The address and port of the origin, or of the proxy if there is one; "" for a Unix-domain socket."""
-    local: str
-    """The local address and port; "" for a Unix-domain socket."""
-    tls_version: str
-    """"TLSv1.2" or "TLSv1.3"; "" without TLS."""
-    cipher: str
-    """The cipher suite by its name in the IANA registry, for example "TLS_AES_128_GCM_SHA256"; "" without TLS."""
-    key_exchange: str
-    """The key exchange by its name in the IANA registry, for example "X25519"; "" without TLS."""
-    alpn: str
-    """The protocol that ALPN selected, for example "http/1.1"; "" if none was."""
-    resumed: bool
-    """Whether the TLS handshake resumed an earlier session."""
-    certificates: list[bytes]
-    """The certificates that the peer sent, DER, its own one first."""
-
-
-class RawResponse(Protocol):
-    """The methods of `_native.Response` that `Response` uses."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def url(self) -> str: ...
-    @property
-    def connection(self) -> int: ...
-    @property
-    def reused(self) -> bool: ...
-    @property
-    def attempts(self) -> int: ...
-    def history(self) -> list[tuple[int, str]]: ...
-    @property
-    def ended(self) -> bool: ...
-    def headers(self) -> list[tuple[str, bytes]]: ...
-    def raw_headers(self) -> list[tuple[bytes, bytes]]: ...
-    def raw_head(self) -> bytes: ...
-    def reason(self) -> bytes: ...
-    @property
-    def content_length(self) -> int | None: ...
-    def interim(self) -> list[tuple[int, list[tuple[str, bytes]]]]: ...
-    def trailers(self) -> list[tuple[str, bytes]]: ...
-    def connection_facts(self) -> tuple[str, str, str, str, str, str, bool, list[bytes]]: ...
-    def timings(self) -> tuple[int, ...]: ...
-    def download(self) -> tuple[int, int, int, int, bool] | None: ...
-    def set_raw(self) -> None: ...
-    def read_all(self, at_most: int) -> bytes: ...
-    def read(self, room: int) -> bytes: ...
-    def take_stream(self) -> _native.Stream: ...
-    def close(self, mode: int) -> None: ...
 
 
 class Response:
@@ -182,6 +96,8 @@ class Response:
     @property
     def interim_responses(self) -> list[InterimResponse]:
         """The interim responses (1xx) that came before this one, 100 Continue included; the first 100 are kept."""
+        from . import InterimResponse
+
         return [InterimResponse(status, decode_headers(fields)) for status, fields in self._raw.interim()]
 
     @property
@@ -201,6 +117,8 @@ class Response:
     @property
     def history(self) -> list[Redirect]:
         """The redirects that were followed, in order."""
+        from . import Redirect
+
         return [Redirect(*redirect) for redirect in self._raw.history()]
 
     @property
@@ -226,6 +144,8 @@ class Response:
     @property
     def connection_facts(self) -> ConnectionFacts:
         """The addresses of its connection and what TLS agreed on; also after that connection was closed."""
+        from . import ConnectionFacts
+
         return ConnectionFacts(*self._raw.connection_facts())
 
     @property
@@ -242,7 +162,11 @@ class Response:
     def download(self) -> Download | None:
         """What was done, if this is the response of `client.download`."""
         done = self._raw.download()
-        return None if done is None else Download(*done)
+        if done is None:
+            return None
+        from . import Download
+
+        return Download(*done)
 
     def raise_for_status(self) -> Response:
         """Returns the response; raises HTTPStatusError for a status of 400 and above."""
@@ -292,7 +216,9 @@ class Response:
 
     def json(self, **options: Any) -> Any:
         """The body as JSON (UTF-8, -16 or -32); `options` go to `json.loads`. Raises json.JSONDecodeError."""
-        return _json.loads(self.read(), **options)
+        import json
+
+        return json.loads(self.read(), **options)
 
     # The body, as a stream.
 
@@ -527,9 +453,17 @@ def _restore_response(
 
 
 def _charset(content_type: str) -> str:
-    message = Message()
-    message["content-type"] = content_type
-    try:
-        return codecs.lookup(message.get_content_charset() or "utf-8").name
-    except LookupError:
-        return "utf-8"
+    """The encoding that the parameter `charset` of a Content-Type names (RFC 9110 section 8.3.1); UTF-8 if it names none in
+    which Python can read text."""
+    # Each parameter is matched as a whole, so that a quoted value may contain a semicolon (section 5.6.6).
+    for parameter in re.finditer(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', content_type):
+        name, quoted, plain = parameter.groups()
+        if name.lower() == "charset":
+            try:
+                encoding = codecs.lookup((plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)).strip()).name
+                # There are codecs of other things than text, and those raise LookupError here.
+                b" ".decode(encoding, "replace")
+            except (LookupError, ValueError):
+                break
+            return encoding
+    return "utf-8"

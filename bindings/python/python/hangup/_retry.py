@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import _native
 from ._errors import InvalidArgument
-from ._limits import non_negative_int
+from ._limit_values import non_negative_int
 from ._timeouts import Seconds, milliseconds
 
 

@@ -28,14 +28,3 @@ class TcpFacts(NamedTuple):
     """How often the oldest unacknowledged segment was sent again, without an acknowledgement in between."""
     unanswered_probes: int
     """Keep-alive probes (`Limits.keep_alive`) and probes of a full receive window that were sent in a row and not answered."""
-
-
-Row = tuple[int, int, int, int, int, int, int]
-
-
-def tcp_facts_of(row: Row) -> TcpFacts | None:
-    """The library's numbers, which are all -1 if there are none."""
-    rtt_us, silence_ms, *counts = row
-    if silence_ms < 0:
-        return None
-    return TcpFacts(None if rtt_us < 0 else rtt_us / 1_000_000, silence_ms / 1000, *counts)

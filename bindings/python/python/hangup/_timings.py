@@ -17,8 +17,3 @@ class Timings(NamedTuple):
     head: float | None
     read: float | None
     total: float | None
-
-
-def in_seconds(microseconds: tuple[int, ...]) -> Timings:
-    """The library's numbers, of which -1 stands for a phase that did not take place."""
-    return Timings(*(None if us < 0 else us / 1_000_000 for us in microseconds))

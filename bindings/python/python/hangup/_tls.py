@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 from . import _native
@@ -243,4 +242,6 @@ def _read_pem(value: Source) -> bytes:
         return value
     if isinstance(value, str) and _is_pem(value):
         return value.encode()
+    from pathlib import Path
+
     return Path(value).read_bytes()

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
+# Compiled at their first use.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*:"
 # URLs with a scheme. "http:x" counts as one, so that it is refused and never appended to a base URL.
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://|https?(?:\+unix)?:", re.IGNORECASE)
-_SEGMENT = re.compile(r"[^/?#]*")
+_ABSOLUTE = r"(?i:[a-z][a-z0-9+.\-]*://|https?(?:\+unix)?:)"
+_SEGMENT = r"[^/?#]*"
 
 
 def is_absolute(url: str) -> bool:
     """Whether the URL is sent as it is, and not appended to a base URL."""
-    return _ABSOLUTE.match(url) is not None
+    return re.match(_ABSOLUTE, url) is not None
 
 
 def without_user_info(url: str) -> str:
     """The URL without the user information before its host. Of a malformed URL, more may be removed."""
     if "@" not in url:
         return url
-    found = _SCHEME.match(url)
+    found = re.match(_SCHEME, url)
     after_scheme = found.end() if found else 0
     rest = url[after_scheme:].lstrip("/\\")
     begin = len(url) - len(rest)
-    segment = _SEGMENT.match(rest)[0]  # type: ignore[index]  # it always matches
+    segment = re.match(_SEGMENT, rest)[0]  # type: ignore[index]  # it always matches
     # A relative URL, unless its first segment looks like "user:password@".
     if not after_scheme and (begin == 1 or (begin == 0 and ":" not in segment)):
         return url
