@@ -31,12 +31,7 @@ fn space_at_an_end(url: &str) -> Option<u8> {
 
 /// As [`check`], for a URL that may be relative and hold spaces, as in a Location field.
 pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
-    // Other parsers ignore some control characters, but no other characters.
-    if let Some(byte) = reference.bytes().find(u8::is_ascii_control) {
-        return Err(format!("it holds the control character 0x{byte:02x}"));
-    }
-    let before_query = reference.split(['?', '#']).next().unwrap_or_default();
-    check_backslash(before_query)?;
+    let before_query = check_path(reference)?;
     let scheme = scheme(before_query);
     let rest = scheme.map_or(before_query, |scheme| &before_query[scheme.len() + 1..]);
     let slashes = rest.len() - rest.trim_start_matches('/').len();
@@ -62,6 +57,55 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), String> {
     }
     let authority = rest[slashes..].split('/').next().unwrap_or_default();
     if unix { check_user(authority).map(drop) } else { check_authority(&without_zone(authority).0) }
+}
+
+/// What [`check_reference`] checks of a path, with what is behind it. Returns the path.
+pub(crate) fn check_path(path: &str) -> Result<&str, String> {
+    // Other parsers ignore some control characters, but no other characters.
+    if let Some(byte) = path.bytes().find(u8::is_ascii_control) {
+        return Err(format!("it holds the control character 0x{byte:02x}"));
+    }
+    let end = path.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    check_backslash(&path[..end])?;
+    Ok(&path[..end])
+}
+
+/// Scheme and authority that every parser reads alike, and that are written as the URL standard writes them, but for
+/// the port: there is nothing to repair in them, so that they need no parser of URLs.
+pub(crate) struct Plain<'a> {
+    pub(crate) secure: bool,
+    pub(crate) host: &'a str,
+    /// As it is given: it may be that of the scheme. Not 0.
+    pub(crate) port: Option<u16>,
+}
+
+impl<'a> Plain<'a> {
+    /// Reads `http://example.org:8080`. Most URLs begin so; the others are for the parser, malformed ones as well.
+    pub(crate) fn read(begin: &'a str) -> Option<Self> {
+        let rest = begin.strip_prefix("http")?;
+        let (secure, rest) = rest.strip_prefix('s').map_or((false, rest), |rest| (true, rest));
+        let authority = rest.strip_prefix("://")?;
+        let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
+        let (host, port) = authority.split_at(end);
+        let port = match port.as_bytes() {
+            [] => None,
+            [_, digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+                Some(port[1..].parse().ok().filter(|port| *port > 0)?)
+            }
+            _ => return None,
+        };
+        let is_common = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+        let mut before = b'.';
+        for byte in host.bytes() {
+            // No empty labels, and no "xn--".
+            if !is_common(byte) || (byte == before && matches!(byte, b'.' | b'-')) {
+                return None;
+            }
+            before = byte;
+        }
+        let is_plain = before != b'.' && host.len() <= LONGEST_NAME && is_plain(host);
+        is_plain.then_some(Self { secure, host, port })
+    }
 }
 
 /// A text without the zone of the link-local IPv6 address in it (`[fe80::1%25eth0]`: RFC 6874 section 2), and the
@@ -231,6 +275,9 @@ fn user_information(url: &str) -> (usize, usize) {
     let host = if is_whole { segment } else { rest }.rfind('@').map_or(0, |at| at + 1);
     (begin, begin + host)
 }
+
+/// RFC 1035 section 2.3.4, as text.
+const LONGEST_NAME: usize = 253;
 
 #[cfg(test)]
 mod tests {

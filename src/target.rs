@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::authority;
+use crate::authority::{self, Plain};
 use crate::error::Error;
 use crate::manager::{Origin, PoolKey};
 use crate::net::route::Route;
@@ -60,6 +60,13 @@ impl Target {
     /// and other characters that no request can hold are percent-encoded as the URL standard specifies, and the path
     /// segments `.` and `..` are followed.
     pub(crate) fn parse(text: &str) -> Result<Arc<Self>, Error> {
+        let (begin, rest) = split(text);
+        if let Some(plain) = Plain::read(begin)
+            && !rest.ends_with(' ')
+            && authority::check_path(rest).is_ok()
+        {
+            return Self::plain(&plain, &standard_form(rest));
+        }
         authority::check(text).map_err(|why| {
             // A backslash behind the host means one thing to those who send it as it is.
             let hint = if text.contains('\\') && Self::as_given(text).is_ok() {
@@ -69,7 +76,6 @@ impl Target {
             };
             not_requestable(&format!("{why}{hint}"))
         })?;
-        let (begin, rest) = split(text);
         Self::build(begin, &standard_form(rest))
     }
 
@@ -86,6 +92,26 @@ impl Target {
         }
         let slash = if rest.starts_with('/') { "" } else { "/" };
         Self::build(begin, &format!("{slash}{rest}"))
+    }
+
+    fn plain(
+        &Plain { secure, host, port }: &Plain<'_>,
+        request_target: &str,
+    ) -> Result<Arc<Self>, Error> {
+        let (scheme, usual) = if secure { ("https", 443) } else { ("http", 80) };
+        let origin = Origin {
+            secure,
+            host: host.to_owned(),
+            zone: None,
+            port: port.unwrap_or(usual),
+            unix: None,
+        };
+        let host: Box<str> = match port.filter(|port| *port != usual) {
+            Some(port) => format!("{host}:{port}").into(),
+            None => host.into(),
+        };
+        let begin = [scheme, "://", &host].concat();
+        Self::with(&begin, request_target, origin, host, None)
     }
 
     /// Scheme and authority, as they are written; and what is sent as the request target.
@@ -121,47 +147,62 @@ impl Target {
             None => format!("{}://{host}", url.scheme()),
             Some(_) => origin.to_string(),
         };
-        let (url, path) = with_request_target(&text, request_target)?;
-        Ok(Arc::new(Self {
-            url,
-            path,
-            origin,
-            host: host.into(),
-            credentials,
-            key: OnceLock::new(),
-            site: OnceLock::new(),
-        }))
+        Self::with(&text, request_target, origin, host.into(), credentials)
     }
 
-    /// The target that a reference means in this one (RFC 3986 section 5.2.2). It passed
-    /// [`authority::check_reference`].
-    pub(crate) fn follow(&self, reference: &str) -> Result<Arc<Self>, Error> {
-        if let Some(rest) = self.within(reference) {
-            return self.beside(&standard_form(&rest));
-        }
-        if matches!(reference.as_bytes(), [] | [b'#', ..]) {
-            return Self::parse(&self.url);
-        }
-        // It names its host, which was checked.
-        let text = match authority::scheme(reference) {
-            Some(_) => Cow::Borrowed(reference),
-            None => {
-                let scheme = authority::scheme(&self.url).unwrap_or_default();
-                Cow::Owned(format!("{scheme}:{reference}"))
-            }
-        };
-        let (begin, rest) = split(&text);
-        Self::build(begin, &standard_form(rest))
+    fn with(
+        begin: &str,
+        request_target: &str,
+        origin: Origin,
+        host: Box<str>,
+        credentials: Option<Secret<String>>,
+    ) -> Result<Arc<Self>, Error> {
+        let (url, path) = with_request_target(begin, request_target)?;
+        let (key, site) = (OnceLock::new(), OnceLock::new());
+        Ok(Arc::new(Self { url, path, origin, host, credentials, key, site }))
     }
 
-    /// Path and query of a reference, with what is behind them, if scheme, host and port are this one's as they are
-    /// written. Path segments `.` and `..` are not followed.
+    /// The target that a reference means in this one (RFC 3986 section 5.2.2), without the URL standard's repairs of
+    /// hosts; or why it means none.
+    pub(crate) fn follow(&self, reference: &str) -> Result<Arc<Self>, String> {
+        self.reference(reference)?.map_err(|error| error.message().to_owned())
+    }
+
+    fn reference(&self, reference: &str) -> Result<Result<Arc<Self>, Error>, String> {
+        // Scheme, host and port as this target has them, which need no other check.
+        if let Some(rest) = reference.strip_prefix(&self.url[..self.path.start])
+            && matches!(rest.as_bytes(), [] | [b'/' | b'?' | b'#', ..])
+        {
+            authority::check_path(rest)?;
+            return Ok(self.beside(&standard_form(rest)));
+        }
+        authority::check_reference(reference)?;
+        let has_scheme = authority::scheme(reference).is_some();
+        if !has_scheme && let Some(rest) = self.within(reference) {
+            return Ok(self.beside(&standard_form(&rest)));
+        }
+        if has_scheme {
+            return Ok(Self::parse_checked(reference));
+        }
+        if reference.starts_with("//") {
+            let scheme = authority::scheme(&self.url).unwrap_or_default();
+            return Ok(Self::parse_checked(&format!("{scheme}:{reference}")));
+        }
+        Ok(Self::parse(&self.url))
+    }
+
+    /// As [`parse`](Self::parse), of a text that was checked.
+    fn parse_checked(text: &str) -> Result<Arc<Self>, Error> {
+        let (begin, rest) = split(text);
+        match Plain::read(begin) {
+            Some(plain) => Self::plain(&plain, &standard_form(rest)),
+            None => Self::build(begin, &standard_form(rest)),
+        }
+    }
+
+    /// Path and query of a reference that begins with neither a scheme nor a host, with what is behind them. Path
+    /// segments `.` and `..` are not followed. `None` if it means this very target.
     fn within<'a>(&self, reference: &'a str) -> Option<Cow<'a, str>> {
-        if authority::scheme(reference).is_some() {
-            let rest = reference.strip_prefix(&self.url[..self.path.start])?;
-            let is_whole = matches!(rest.as_bytes(), [] | [b'/' | b'?' | b'#', ..]);
-            return is_whole.then_some(Cow::Borrowed(rest));
-        }
         // It is there only in a URL that was sent as it was given.
         let path = || self.path().replace('\\', "%5C");
         match reference.as_bytes() {
@@ -320,6 +361,8 @@ const MAX_URL: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use proptest::proptest;
+
     use super::*;
 
     #[test]
@@ -370,6 +413,81 @@ mod tests {
         ] {
             assert_eq!(sent(rest), expected, "{rest:?}");
         }
+    }
+
+    /// What is requested, or why nothing is.
+    fn parts(target: Result<Arc<Target>, Error>) -> Result<(String, Origin, Box<str>), String> {
+        let parts = |target: Arc<Target>| {
+            assert!(target.credentials.is_none());
+            (target.url(), target.origin.clone(), target.host.clone())
+        };
+        target.map(parts).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_plain_url_is_read_as_the_url_standard_reads_it() {
+        let is_plain = |text: &str| {
+            let (begin, rest) = split(text);
+            let plain = Plain::read(begin);
+            if let Some(plain) = &plain {
+                assert_eq!(authority::check(begin), Ok(()), "{text}");
+                let own = Target::plain(plain, &standard_form(rest));
+                let parsed = Target::build(begin, &standard_form(rest));
+                assert_eq!(parts(own), parts(parsed), "{text}");
+            }
+            plain.is_some()
+        };
+        for text in [
+            "http://a.test",
+            "https://a.test:443/b?c#d",
+            "http://a.test:443",
+            "https://a-b.c1.test:08443/b/../c d",
+            "http://127.0.0.1:80/",
+            "http://localhost?b",
+            "http://-a-.test-/",
+            "http://1a.b2/",
+        ] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in [
+            "",
+            "http",
+            "https:",
+            "http://",
+            "http:///b",
+            "httpss://a.test",
+            "http+unix://%2Fa/",
+            "HTTP://a.test",
+            "http://A.test",
+            "http://b\u{fc}cher.test",
+            "http://xn--bcher-kva.test",
+            "http://u@a.test",
+            "http://[::1]",
+            "http://a..test",
+            "http://a.test.",
+            "http://.a.test",
+            "http://a.test:",
+            "http://a.test:+1",
+            "http://a.test:0",
+            "http://a.test:65536",
+            "http://a.test:80:80",
+            "http://127.1",
+            "http://127.0.0.01",
+            "http://1.2.3.4.5",
+            "http://a.0x1f",
+            "http://a.1",
+            "http://a_b.test",
+            "http://a%2e.test",
+            "http://a.test\\b",
+        ] {
+            assert!(!is_plain(text), "{text}");
+        }
+        proptest!(|(text in "https?://[a-zA0-2x.-]{0,8}(:[0-9]{0,5})?[/?#]?[a/?#. ]{0,4}")| {
+            is_plain(&text);
+        });
+        proptest!(|(text in "https?://([0-9]{1,3}\\.){0,4}[0-9x]{0,3}(:[0-9]{0,3})?")| {
+            is_plain(&text);
+        });
     }
 
     #[test]
@@ -451,7 +569,7 @@ mod tests {
         let own = from.follow("http://u:p@a.test/c").unwrap();
         assert!(own.credentials.is_some() && own.origin == from.origin);
         let long = format!("/{}", "e".repeat(MAX_URL));
-        assert_eq!(from.follow(&long).unwrap_err().kind(), Kind::InvalidUrl);
+        assert!(from.follow(&long).unwrap_err().contains("at most"));
     }
 
     #[test]

@@ -141,8 +141,7 @@ fn single_location(
 
 /// RFC 3986 section 5, without the URL standard's repairs of hosts.
 fn resolve(from: &Target, location: &str) -> Result<Arc<Target>, String> {
-    authority::check_reference(location)?;
-    let target = from.follow(location).map_err(|error| error.message().to_owned())?;
+    let target = from.follow(location)?;
     // A Unix-domain socket may redirect to itself only: no response from the network leads there.
     if target.origin.unix.is_some() && target.origin != from.origin {
         return Err("it leads from the network to this machine".to_owned());

@@ -118,6 +118,7 @@ fn add_preferences(
         head.add(ACCEPT_ENCODING, accepted.as_bytes());
     }
     if let Some(jar) = &config.jar
+        && jar.has_any()
         && is_free(head, COOKIE)
         && let Some(cookies) = jar.send(&hop.target)
     {

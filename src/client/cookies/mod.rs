@@ -33,7 +33,6 @@ use crate::vocabulary::Kind;
 #[derive(Default)]
 pub(super) struct Jar {
     store: Mutex<Store>,
-    /// There may be cookies in the store. Requests look here first, as most jars are empty.
     has_any: AtomicBool,
     /// Secure cookies are set by and sent to this machine without TLS, too.
     trusts_localhost: AtomicBool,
@@ -97,12 +96,14 @@ impl Jar {
 
     /// The Cookie field of a request that is sent now.
     pub(super) fn send(&self, to: &Target) -> Option<Vec<u8>> {
-        // What set a cookie before this call is seen by it: its thread, or one that it was told by.
-        if !self.has_any.load(Ordering::Relaxed) {
-            return None;
-        }
         let field = lock(&self.store).send(self.place(to)?, SystemTime::now());
         (!field.is_empty() && is_value(&field)).then_some(field)
+    }
+
+    /// Whether there may be cookies. It is asked first, as most jars are empty.
+    pub(super) fn has_any(&self) -> bool {
+        // A cookie that was set before is seen by the thread that set it, and by those that know of it.
+        self.has_any.load(Ordering::Relaxed)
     }
 
     pub(super) fn trust_localhost(&self, on: bool) {
