@@ -1,7 +1,7 @@
 //! The bytes between a message and its socket. A buffer is held only while there are bytes in it: an
 //! exchange that waits has none, and thousands that wait on one thread share a few.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 
@@ -13,14 +13,18 @@ pub(super) struct IoBuffers {
     start: usize,
     end: usize,
     output: Vec<u8>,
+    /// So many reads in a row filled the input.
+    full_reads: u8,
+    /// The input was a large buffer.
+    grew: bool,
 }
 
 impl IoBuffers {
     /// Before a wait: an empty buffer goes back to those that the thread keeps.
     pub(super) fn release_if_empty(&mut self) {
-        if self.start == self.end && self.input.len() == SIZE {
+        if self.start == self.end && !self.input.is_empty() {
             (self.start, self.end) = (0, 0);
-            keep(&mut self.input);
+            keep_input(&mut self.input);
         }
     }
 
@@ -39,15 +43,17 @@ impl IoBuffers {
         &self.output[part]
     }
 
-    /// Room for what comes next. It grows while a body fills it: fewer, larger reads.
+    /// Room for what comes next. It is larger while a body fills it: fewer, larger reads.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.input.is_empty() {
-            self.input = spare();
-        } else if self.start == self.end {
-            if self.end == self.input.len() && self.input.len() < MAX_INPUT {
-                self.input.resize((self.input.len() * 4).min(MAX_INPUT), 0);
-            }
+        if self.start == self.end {
             (self.start, self.end) = (0, 0);
+            if self.full_reads >= FULL_READS && self.input.len() < LARGE {
+                keep(&mut self.input);
+                self.input = large();
+                self.grew = true;
+            } else if self.input.is_empty() {
+                self.input = spare();
+            }
         } else if self.end == self.input.len() {
             if self.start > 0 {
                 self.input.copy_within(self.start..self.end, 0);
@@ -62,6 +68,20 @@ impl IoBuffers {
 
     pub(super) fn filled(&mut self, amount: usize) {
         self.end += amount;
+        let is_full = self.end == self.input.len();
+        self.full_reads = if is_full { self.full_reads.saturating_add(1) } else { 0 };
+    }
+
+    /// Bytes that came elsewhere and are to be consumed next. The input is empty.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.room().len() < bytes.len() {
+            self.input.resize(self.end + bytes.len(), 0);
+        }
+        self.input[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 
     /// Takes bytes out, as many as there are and fit.
@@ -108,7 +128,7 @@ impl IoBuffers {
 /// A message holds secrets.
 impl fmt::Debug for IoBuffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input: _, start, end, output } = self;
+        let Self { input: _, start, end, output, full_reads: _, grew: _ } = self;
         write!(f, "{} bytes of input, {} of output", end - start, output.len())
     }
 }
@@ -117,7 +137,18 @@ impl Drop for IoBuffers {
     fn drop(&mut self) {
         keep(&mut self.input);
         keep(&mut self.output);
+        if self.grew {
+            // The next large body may be far away.
+            drop(LARGE_SPARE.try_with(Cell::take));
+        }
     }
+}
+
+/// A large buffer; its bytes are any.
+#[inline(never)] // Few exchanges need one.
+fn large() -> Vec<u8> {
+    let kept = LARGE_SPARE.try_with(Cell::take).ok().flatten();
+    kept.unwrap_or_else(|| vec![0; LARGE])
 }
 
 /// A buffer; its bytes are any.
@@ -139,17 +170,31 @@ fn keep(buffer: &mut Vec<u8>) {
     }
 }
 
+/// As [`keep`], for input, which may be large.
+fn keep_input(buffer: &mut Vec<u8>) {
+    if buffer.len() == LARGE {
+        let buffer = std::mem::take(buffer);
+        let _ = LARGE_SPARE.try_with(|spare| spare.set(Some(buffer)));
+    } else {
+        keep(buffer);
+    }
+}
+
 thread_local! {
     /// Used before, so that they need not be cleared again.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// For the exchanges of the thread whose bodies fill it, until one of them ends.
+    static LARGE_SPARE: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// How many a thread keeps.
 const SPARES: usize = 4;
 /// Of input, as long as it does not grow, and of output.
 const SIZE: usize = 16 * 1024;
-/// More than this does not make a large body faster, and falls out of the second-level cache.
-const MAX_INPUT: usize = 256 * 1024;
+/// Of input that a body fills. More than this does not make it faster, and falls out of the second-level cache.
+const LARGE: usize = 128 * 1024;
+/// How many reads in a row fill the input before it is large.
+const FULL_READS: u8 = 2;
 /// Of a large body's pieces: whole TLS records (RFC 8446 section 5.1), and few system calls.
 const UPLOAD: usize = 128 * 1024;
 
@@ -167,6 +212,45 @@ mod tests {
         buffers.room()[..2].copy_from_slice(b"bc");
         buffers.filled(2);
         assert_eq!(buffers.unconsumed(), b"aaabc");
+    }
+
+    #[test]
+    fn input_that_is_filled_is_large_also_behind_a_wait_and_held_by_none() {
+        let mut buffers = IoBuffers::default();
+        for _ in 0..FULL_READS {
+            let size = buffers.room().len();
+            assert_eq!(size, SIZE);
+            buffers.filled(size);
+            buffers.consume(size);
+            buffers.release_if_empty();
+            assert!(buffers.input.is_empty());
+        }
+        assert_eq!(buffers.room().len(), LARGE);
+        buffers.filled(LARGE);
+        buffers.consume(LARGE);
+        buffers.release_if_empty();
+        assert!(buffers.input.is_empty(), "the large buffer is held over a wait");
+        let first = buffers.room().as_ptr();
+        buffers.release_if_empty();
+        assert_eq!(buffers.room().as_ptr(), first, "each wait costs a new large buffer");
+        buffers.filled(5);
+        buffers.consume(5);
+        buffers.release_if_empty();
+        assert_eq!(buffers.room().len(), SIZE, "the body fills it no longer");
+        drop(buffers);
+        assert!(LARGE_SPARE.take().is_none(), "the thread keeps a large buffer for no body");
+    }
+
+    #[test]
+    fn bytes_from_elsewhere_come_next() {
+        let mut buffers = IoBuffers::default();
+        for size in [0, 3, SIZE, 3 * SIZE] {
+            let bytes = vec![b'x'; size];
+            buffers.put(&bytes);
+            assert_eq!(buffers.unconsumed(), bytes);
+            buffers.consume(size);
+            buffers.release_if_empty();
+        }
     }
 
     #[test]

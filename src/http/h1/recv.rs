@@ -186,29 +186,23 @@ impl Transport {
         }
     }
 
-    /// More of a chunked body; `false` if the peer closed.
-    pub(super) fn await_chunk(&mut self, exchange: &Exchange) -> Result<bool, Stop> {
-        let got = self.await_bytes(None, exchange)?;
-        if got == 0 {
-            return Ok(false);
-        }
+    /// More of a chunked body, into the buffers or straight to where it shall go; 0 if the peer closed.
+    pub(super) fn await_framed(
+        &mut self,
+        into: Option<&mut [u8]>,
+        exchange: &Exchange,
+    ) -> Result<usize, Stop> {
+        let got = self.await_bytes(into, exchange)?;
         // Endless trailers and chunk extensions are bounded like a head.
-        let before = self.framing_bytes;
-        self.framing_bytes += got as u64;
-        if before > exchange.config.max_head as u64 {
+        if got > 0 && self.framing_bytes > exchange.config.max_head as u64 {
             let what = "the body's chunk framing or trailers are larger than a head may be";
             return Err(Error::new(Kind::TooLarge, what).into());
         }
-        Ok(true)
+        self.framing_bytes += got as u64;
+        Ok(got)
     }
 
-    /// Whether a read of a body of which so much is left goes into the caller's buffer of that size, if
-    /// nothing is in ours.
-    pub(super) fn reads_directly(room: usize, left: u64) -> bool {
-        room as u64 >= DIRECT_READ && left >= DIRECT_READ
-    }
-
-    /// A piece of a body, or of a chunk, of which so much is left; 0 if the peer closed.
+    /// A piece of a body of which so much is left; 0 if the peer closed.
     pub(super) fn read_body(
         &mut self,
         into: &mut [u8],
