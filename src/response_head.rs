@@ -2,11 +2,9 @@
 //! is framed (RFC 9112 sections 2 to 6). Every response is parsed here, a proxy's response to CONNECT
 //! included. Knows nothing of connections.
 //!
-//! ureq's engine decides by the framing fields what follows a head; it is given those fields and no
-//! others. The whole head is kept as it came, and its fields are parsed when the caller first asks for
-//! them. This module accepts what the engine would refuse although it is legal (more than 128 fields,
-//! obs-fold: RFC 9112 section 5.2), and refuses what the engine would ignore (an unknown
-//! Transfer-Encoding, section 6.1).
+//! One pass over the fields decides what follows the head. The whole head is kept as it came, and its fields
+//! are parsed again when the caller first asks for them. More than 128 fields and obs-fold (RFC 9112 section
+//! 5.2) are accepted; a Transfer-Encoding that is not chunked (section 6.1) is refused.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -63,7 +61,16 @@ impl ResponseTo {
     }
 }
 
-/// What a head means for the connection, and the same head as the engine reads it.
+/// How the body of a response is framed (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFraming {
+    None,
+    Length(u64),
+    UntilClose,
+    Chunked,
+}
+
+/// What a head means for the connection.
 #[derive(Debug)]
 pub(crate) struct Framing {
     pub(crate) head: RawHead,
@@ -73,9 +80,8 @@ pub(crate) struct Framing {
     pub(crate) keeps: bool,
     /// What the server says of how long it keeps the connection.
     pub(crate) keep_alive: Option<KeepAlive>,
-    /// A head with the same meaning for what follows. Its lines end in LF (RFC 9112 section 2.2), so
-    /// that it is never longer than the original, whatever that one's ends are.
-    pub(crate) for_engine: Vec<u8>,
+    /// What follows the head, or what is wrong with its Content-Length.
+    pub(crate) body: Result<BodyFraming, &'static str>,
 }
 
 /// Why a head is refused.
@@ -305,19 +311,16 @@ fn frame(
         ResponseTo::Connect if (200..300).contains(&status) => true,
         ResponseTo::Connect | ResponseTo::Other => matches!(status, 100..=199 | 204 | 304),
     };
-    let mut for_engine = Vec::with_capacity(128);
-    for_engine.extend_from_slice(&bytes[..STATUS_END]);
-    for_engine.push(b'\n');
-    let (mut length, mut codings) = (false, 0);
+    let (mut length, mut codings) = (Ok(None), 0);
     let (mut close, mut keep) = (false, version > 0);
     let mut keep_alive: Option<KeepAlive> = None;
     let mut sets_cookies = false;
     for field in fields {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
-        let framing = match field.name.len() {
+        match field.name.len() {
             14 if !has_no_body && is(&header::CONTENT_LENGTH) => {
-                length = true;
-                true
+                length =
+                    length.and_then(|known| add_length(known, &unfolded(field.value)).map(Some));
             }
             17 if !has_no_body && is(&header::TRANSFER_ENCODING) => {
                 codings += 1;
@@ -330,41 +333,62 @@ fn frame(
                     let what = "a Transfer-Encoding other than chunked, which was not asked for";
                     return Err(Refusal::Malformed(what));
                 }
-                true
             }
             10 if is(&header::CONNECTION) => {
                 for option in unfolded(field.value).split(|byte| *byte == b',') {
                     close |= option.trim_ascii().eq_ignore_ascii_case(b"close");
                     keep |= option.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
                 }
-                // Without it a HTTP/1.1 connection is kept as well.
-                close || version == 0
             }
             10 if field.name.eq_ignore_ascii_case("keep-alive") => {
                 keep_alive.get_or_insert_default().add(&unfolded(field.value));
-                false
             }
-            10 if is(&header::SET_COOKIE) => {
-                sets_cookies = true;
-                false
-            }
-            _ => false,
-        };
-        if framing {
-            for_engine.extend_from_slice(field.name.as_bytes());
-            for_engine.push(b':');
-            for_engine.extend_from_slice(&unfolded(field.value));
-            for_engine.push(b'\n');
+            10 if is(&header::SET_COOKIE) => sets_cookies = true,
+            _ => {}
         }
     }
     if codings > 1 {
         return Err(Refusal::Malformed("more than one Transfer-Encoding"));
     }
-    for_engine.push(b'\n');
+    let ambiguous = codings > 0 && length != Ok(None);
+    let body = length.map(|length| match length {
+        _ if has_no_body => BodyFraming::None,
+        // It overrides a Content-Length (RFC 9112 section 6.3, rule 3).
+        _ if codings > 0 => BodyFraming::Chunked,
+        Some(length) => BodyFraming::Length(length),
+        None => BodyFraming::UntilClose,
+    });
     let (bytes, version) = (bytes.into(), 10 + version);
     let head = RawHead { bytes, status, version, sets_cookies, fields: OnceLock::new() };
     let keeps = keep && !close && !keep_alive.is_some_and(KeepAlive::is_over);
-    Ok(Framing { head, ambiguous: length && codings > 0, keeps, keep_alive, for_engine })
+    Ok(Framing { head, ambiguous, keeps, keep_alive, body })
+}
+
+/// What a Content-Length says, which is the same as that of those before it. A list of the same number is that number
+/// (RFC 9110 section 8.6).
+fn add_length(mut known: Option<u64>, value: &[u8]) -> Result<u64, &'static str> {
+    const NO_NUMBER: &str = "content-length header not a number";
+    let mut length = 0;
+    for element in value.split(|byte| *byte == b',') {
+        let digits = element.trim_ascii();
+        if digits.is_empty() {
+            return Err(NO_NUMBER);
+        }
+        length = 0;
+        for digit in digits {
+            if !digit.is_ascii_digit() {
+                return Err(NO_NUMBER);
+            }
+            let added = u64::checked_mul(length, 10);
+            let added = added.and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
+            length = added.ok_or(NO_NUMBER)?;
+        }
+        if known.is_some_and(|known| known != length) {
+            return Err("conflicting content-length headers");
+        }
+        known = Some(length);
+    }
+    Ok(length)
 }
 
 /// Which part of a head has to be well-formed.
@@ -545,39 +569,22 @@ mod tests {
     }
 
     #[test]
-    fn ureq_sees_framing_and_nothing_else() {
+    fn the_framing_fields_decide_and_nothing_else() {
         let head = framing(
             "HTTP/1.0 200 Fine\r\nServer: x\r\ncontent-length:  3 \r\nConnection: close\r\n\r\n",
         );
-        assert_eq!(head.for_engine, b"HTTP/1.0 200\ncontent-length:3\nConnection:close\n\n");
+        assert_eq!(head.body, Ok(BodyFraming::Length(3)));
         assert_eq!((head.head.status, head.head.version, head.ambiguous), (200, 10, false));
         assert!(!head.keeps);
         let names: Vec<&str> = head.head.fields().iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["server", "content-length", "connection"]);
         let kept = "Connection: keep-alive\r\nContent-Length: 3\r\n\r\n";
-        let head = framing(&format!("HTTP/1.1 200 OK\r\n{kept}"));
-        assert_eq!(
-            (head.for_engine, head.keeps),
-            (b"HTTP/1.1 200\nContent-Length:3\n\n".into(), true)
-        );
-        let head = framing(&format!("HTTP/1.0 200 OK\r\n{kept}"));
-        assert!(
-            head.for_engine.ends_with(b"\nConnection:keep-alive\nContent-Length:3\n\n")
-                && head.keeps
-        );
-    }
-
-    #[test]
-    fn what_ureq_sees_is_never_longer_than_what_came() {
-        for end in ["\n", "\r\n"] {
-            let fields = ["", "Content-Length:2", "transfer-encoding:chunked", "Connection:close"];
-            for field in fields
-                .map(|field| if field.is_empty() { String::new() } else { format!("{field}{end}") })
-            {
-                let head = format!("HTTP/1.1 200{end}{field}{end}");
-                assert!(framing(&head).for_engine.len() <= head.len(), "{head:?}");
-            }
+        for version in ["1.1", "1.0"] {
+            let head = framing(&format!("HTTP/{version} 200 OK\r\n{kept}"));
+            assert_eq!((head.body, head.keeps), (Ok(BodyFraming::Length(3)), true));
         }
+        assert!(!framing("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n").keeps);
+        assert_eq!(framing("HTTP/1.1 200 OK\r\n\r\n").body, Ok(BodyFraming::UntilClose));
     }
 
     #[test]
@@ -611,10 +618,9 @@ mod tests {
                 read(head.as_bytes(), to).unwrap_or_else(|refusal| panic!("{refusal:?}: {head}"))
             };
             for status in [100, 103, 204, 304] {
-                let expected = format!("HTTP/1.1 {status}\n\n");
-                assert_eq!(read(status, ResponseTo::Other).for_engine, expected.as_bytes());
+                assert_eq!(read(status, ResponseTo::Other).body, Ok(BodyFraming::None));
             }
-            assert_eq!(read(200, ResponseTo::Head).for_engine, b"HTTP/1.1 200\n\n");
+            assert_eq!(read(200, ResponseTo::Head).body, Ok(BodyFraming::None));
         }
     }
 

@@ -263,7 +263,8 @@ mod tests {
         let ready = on_fiber(move || {
             let notify = Notify::for_this_task();
             let sources = [&quiet_end, &speaks_end].map(|end| Source::new(Descriptor::of(end)));
-            let mut fds = [0, 1].map(|index: usize| PollEntry::new(&sources[index], Interest::Read));
+            let mut fds =
+                [0, 1].map(|index: usize| PollEntry::new(&sources[index], Interest::Read));
             let woken = wait_any(&mut fds, &notify, WaitUntil::new(None)).unwrap();
             assert!(matches!(woken, WakeReason::Ready { .. }));
             fds.map(|one| one.ready)

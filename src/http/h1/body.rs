@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::chunked::ChunkedDecoder;
-use super::codec::BodyFraming;
 use super::transport::Transport;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::stream::Stream;
+use crate::response_head::BodyFraming;
 use crate::vocabulary::CloseReason;
 
 /// Threads: one at a time.

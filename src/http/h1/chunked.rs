@@ -463,7 +463,8 @@ mod tests {
 
     #[test]
     fn a_body_is_the_same_in_place_and_apart_however_it_is_cut() {
-        let sizes: Vec<usize> = (1..70).chain([256, 1, 1000, 15, 16, 17, 31, 32, 33, 5000]).collect();
+        let sizes: Vec<usize> =
+            (1..70).chain([256, 1, 1000, 15, 16, 17, 31, 32, 33, 5000]).collect();
         let (body, wire) = chunked(&sizes);
         for cut in [1, 2, 3, 7, 16, 19, 64, 255, 1024, wire.len()] {
             for room in [1, 2, 15, 33, 700, wire.len()] {
@@ -482,7 +483,10 @@ mod tests {
                     }
                 }
                 assert_eq!(got, body, "apart, cut after {cut}, room for {room}");
-                assert_eq!((decoder.expects, &here[..]), (Expects::Trailers { seen: 0 }, &b"\r\n"[..]));
+                assert_eq!(
+                    (decoder.expects, &here[..]),
+                    (Expects::Trailers { seen: 0 }, &b"\r\n"[..])
+                );
             }
             let mut decoder = ChunkedDecoder::new();
             let (mut got, mut here) = (Vec::new(), Vec::new());

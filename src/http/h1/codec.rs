@@ -1,5 +1,10 @@
-//! What ureq's engine does: it frames the bodies of requests, and decides how the body of a response is framed. The
-//! heads of requests are written by `head_writer`. The only file that names `ureq_proto`.
+//! What ureq's engine does: it keeps account of the bodies of requests, and of what may follow a head that asks for
+//! 100 Continue. The only file that names `ureq_proto`.
+//!
+//! A request without a body never meets the engine: `head_writer` writes its head, as it does all others. The
+//! engine is not asked how the body of a response is framed either: [`response_head`] reads each field of the
+//! head once and decides by the same rules (RFC 9112 section 6.3). A test here compares both over all kinds of
+//! heads. What the engine would look at besides, `Connection` and `Location`, is not its business here.
 //!
 //! Nothing here waits, and the engine moves large values, so every call of it runs on the thread's
 //! stack: a fiber's stack is small and stays allocated while the fiber waits.
@@ -8,9 +13,8 @@ use std::ops::Range;
 
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use ureq_proto::BodyMode;
-use ureq_proto::client::state::{Await100, RecvResponse, SendBody, SendRequest};
-use ureq_proto::client::{Await100Result, Call, RecvResponseResult, SendRequestResult};
+use ureq_proto::client::state::{Await100, SendBody, SendRequest};
+use ureq_proto::client::{Await100Result, Call, SendRequestResult};
 
 use super::head_writer::write_head;
 use super::proxy_form::set_proxy_credentials;
@@ -22,7 +26,7 @@ use crate::http::request_head::RequestHead;
 use crate::keep_alive::KeepAlive;
 use crate::manager::PoolKey;
 use crate::net::Stop;
-use crate::response_head::{self, RawHead, Refusal, ResponseTo};
+use crate::response_head::{self, BodyFraming, RawHead, Refusal, ResponseTo};
 use crate::runtime::on_thread_stack;
 use crate::vocabulary::Kind;
 
@@ -30,7 +34,7 @@ use crate::vocabulary::Kind;
 pub(crate) struct Message {
     /// In a box: it is passed down through the wait for a connection.
     head: Box<RequestHead>,
-    /// `None` for a message without a body: what the engine knows of it then is its method.
+    /// `None` for a message without a body.
     call: Option<Box<Call<SendRequest>>>,
     /// The first bytes of the body are sent together with the head.
     pub(super) body_follows: bool,
@@ -38,17 +42,10 @@ pub(crate) struct Message {
 
 /// What follows a head that was sent.
 pub(super) enum AfterHead {
-    Response(AwaitedResponse),
+    /// Nothing of the request: it was sent.
+    Response,
     Body(BodyEncoder),
     Await100(Await100Continue),
-}
-
-/// A message that was sent.
-pub(in crate::http) enum AwaitedResponse {
-    /// It had a body.
-    Begun(Box<Call<RecvResponse>>),
-    /// It had none. The engine begins when the response is here: an exchange that waits does not hold it.
-    WithoutBody(Method),
 }
 
 /// A message whose body is being sent.
@@ -57,23 +54,14 @@ pub(super) struct BodyEncoder(Box<Call<SendBody>>);
 /// A message whose body is sent when the peer asks for it (RFC 9110 section 10.1.1).
 pub(super) struct Await100Continue(Box<Call<Await100>>);
 
-/// How the body of a response is framed (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum BodyFraming {
-    None,
-    Length(u64),
-    UntilClose,
-    Chunked,
-}
-
 /// The head of a response, and what it means for the connection.
 pub(super) struct ReceivedHead {
     pub(super) head: RawHead,
     /// The connection can't be used again.
     pub(super) must_close: bool,
     pub(super) keep_alive: Option<KeepAlive>,
-    /// A head with the same meaning for the framing, as the engine reads it.
-    for_engine: Vec<u8>,
+    /// How the body that follows is framed, or what is wrong with the fields that say so.
+    body: Result<BodyFraming, &'static str>,
 }
 
 /// A head that came.
@@ -123,12 +111,10 @@ impl Message {
 
     pub(super) fn head_sent(self) -> Result<AfterHead, Stop> {
         let Some(call) = self.call else {
-            return Ok(AfterHead::Response(AwaitedResponse::WithoutBody(self.head.method)));
+            return Ok(AfterHead::Response);
         };
         on_thread_stack(|| match call.proceed() {
-            Ok(Some(SendRequestResult::RecvResponse(call))) => {
-                Ok(AfterHead::Response(AwaitedResponse::Begun(Box::new(call))))
-            }
+            Ok(Some(SendRequestResult::RecvResponse(_))) => Ok(AfterHead::Response),
             Ok(Some(SendRequestResult::SendBody(call))) => {
                 Ok(AfterHead::Body(BodyEncoder(Box::new(call))))
             }
@@ -169,19 +155,15 @@ fn begin(head: &RequestHead) -> Result<Call<SendRequest>, ureq_proto::Error> {
 }
 
 impl Await100Continue {
-    /// The peer asked for the body or did not respond in time (`None`), or sent a final head.
-    pub(super) fn proceed(mut self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
-        let response = head.map(|head| head.for_engine.as_slice());
-        on_thread_stack(|| {
-            if let Some(response) = response {
-                self.0.try_read_100(response).map_err(|error| response_error(&error))?;
-            }
-            match self.0.proceed().map_err(|error| request_error(&error))? {
-                Await100Result::RecvResponse(call) => {
-                    Ok(AfterHead::Response(AwaitedResponse::Begun(Box::new(call))))
-                }
-                Await100Result::SendBody(call) => Ok(AfterHead::Body(BodyEncoder(Box::new(call)))),
-            }
+    /// The peer asked for the body or did not respond in time (`None`), or sent a final head: then the body is not
+    /// sent.
+    pub(super) fn proceed(self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
+        if head.is_some() {
+            return Ok(AfterHead::Response);
+        }
+        on_thread_stack(|| match self.0.proceed().map_err(|error| request_error(&error))? {
+            Await100Result::RecvResponse(_) => Ok(AfterHead::Response),
+            Await100Result::SendBody(call) => Ok(AfterHead::Body(BodyEncoder(Box::new(call)))),
         })
     }
 }
@@ -230,35 +212,16 @@ impl BodyEncoder {
         self.0.consume_direct_write(bytes).map_err(|error| request_error(&error))
     }
 
-    pub(super) fn finish(self) -> Result<AwaitedResponse, Stop> {
-        let call = on_thread_stack(|| self.0.proceed().map(Box::new));
+    pub(super) fn finish(self) -> Result<(), Stop> {
         let incomplete = || request_error(&ureq_proto::Error::BodyContentAfterFinish);
-        call.map(AwaitedResponse::Begun).ok_or_else(incomplete)
+        self.0.can_proceed().then_some(()).ok_or_else(incomplete)
     }
 }
 
-impl AwaitedResponse {
+impl ReceivedHead {
     /// How the body that follows this head is framed.
-    pub(super) fn framing(self, head: &ReceivedHead) -> Result<BodyFraming, Stop> {
-        on_thread_stack(|| {
-            let mut call = match self {
-                Self::Begun(call) => *call,
-                Self::WithoutBody(method) => {
-                    awaiting(method).map_err(|error| request_error(&error))?
-                }
-            };
-            call.try_response(&head.for_engine, false).map_err(|error| response_error(&error))?;
-            match call.proceed() {
-                Some(RecvResponseResult::RecvBody(call)) => Ok(match call.body_mode() {
-                    BodyMode::NoBody => BodyFraming::None,
-                    BodyMode::LengthDelimited(length) => BodyFraming::Length(length),
-                    BodyMode::CloseDelimited => BodyFraming::UntilClose,
-                    BodyMode::Chunked => BodyFraming::Chunked,
-                }),
-                Some(_) => Ok(BodyFraming::None),
-                None => Err(protocol_error("malformed response: the head does not end")),
-            }
-        })
+    pub(super) fn framing(&self) -> Result<BodyFraming, Stop> {
+        self.body.map_err(|what| protocol_error(&format!("malformed response: {what}")))
     }
 }
 
@@ -272,28 +235,13 @@ fn request_of(method: Method) -> http::Request<()> {
     request
 }
 
-/// The engine behind a message without a body, whose head has no field that it looks at.
-fn awaiting(method: Method) -> Result<Call<RecvResponse>, ureq_proto::Error> {
-    let request = request_of(method);
-    let mut call = Call::new(request)?;
-    call.allow_non_standard_methods(true);
-    let mut call = call.proceed();
-    let mut dropped = [0; 512];
-    call.write(&mut dropped)?;
-    match call.proceed()? {
-        Some(SendRequestResult::RecvResponse(call)) => Ok(call),
-        _ => Err(ureq_proto::Error::BodyNotAllowed),
-    }
-}
-
 /// Reads a whole head.
 pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<Box<ReceivedHead>, Stop> {
     match on_thread_stack(|| response_head::read(bytes, to)) {
         Ok(framing) => {
             let must_close = framing.ambiguous || !framing.keeps || framing.head.status == 101;
-            let keep_alive = framing.keep_alive;
-            let (head, for_engine) = (framing.head, framing.for_engine);
-            Ok(Box::new(ReceivedHead { head, must_close, keep_alive, for_engine }))
+            let response_head::Framing { head, keep_alive, body, .. } = framing;
+            Ok(Box::new(ReceivedHead { head, must_close, keep_alive, body }))
         }
         Err(refusal @ Refusal::TooManyFields) => {
             Err(Error::new(Kind::TooLarge, refusal.words()).into())
@@ -319,11 +267,6 @@ fn request_error(error: &ureq_proto::Error) -> Stop {
 }
 
 #[cold]
-fn response_error(error: &ureq_proto::Error) -> Stop {
-    protocol_error(&format!("malformed response: {error}"))
-}
-
-#[cold]
 pub(super) fn protocol_error(what: &str) -> Stop {
     Error::new(Kind::Protocol, what).into()
 }
@@ -346,5 +289,101 @@ mod tests {
         let most = BodyEncoder::chunk_data(usize::MAX).len();
         assert_eq!(BodyEncoder::frame_chunk(&mut vec![0; most + 9], most), 0..most + 9);
         assert_eq!(BodyEncoder::chunk_data(3).len(), 0);
+    }
+
+    /// What ureq's engine says of the body behind a head.
+    fn by_engine(method: Method, head: &str) -> Result<BodyFraming, String> {
+        use ureq_proto::BodyMode;
+        use ureq_proto::client::RecvResponseResult;
+        let mut request = http::Request::new(());
+        *request.uri_mut() = http::Uri::from_static("http://a/");
+        *request.method_mut() = method;
+        let mut call = Call::new(request).unwrap().proceed();
+        while !call.can_proceed() {
+            call.write(&mut [0; 512]).unwrap();
+        }
+        let Ok(Some(SendRequestResult::RecvResponse(mut call))) = call.proceed() else { panic!() };
+        call.try_response(head.as_bytes(), false).map_err(|error| error.to_string())?;
+        Ok(match call.proceed() {
+            Some(RecvResponseResult::RecvBody(call)) => match call.body_mode() {
+                BodyMode::NoBody => BodyFraming::None,
+                BodyMode::LengthDelimited(length) => BodyFraming::Length(length),
+                BodyMode::CloseDelimited => BodyFraming::UntilClose,
+                BodyMode::Chunked => BodyFraming::Chunked,
+            },
+            _ => BodyFraming::None,
+        })
+    }
+
+    #[test]
+    fn a_body_is_framed_as_the_engine_frames_it() {
+        let lengths = [
+            "",
+            "0",
+            "3",
+            "003",
+            "3, 3",
+            "3,03",
+            "3, 4",
+            "3,",
+            ",",
+            "+3",
+            "-3",
+            " 3 ",
+            "3 3",
+            "0x3",
+            "3\t",
+            "3.0",
+            "18446744073709551615",
+            "18446744073709551616",
+            "99999999999999999999999",
+            "3, x",
+        ];
+        let lengths = lengths.map(|value| format!("Content-Length: {value}\r\n"));
+        let twice = ["3\r\nContent-Length: 3", "3\r\ncontent-length: 4", "3\r\nContent-Length:"];
+        let twice = twice.map(|value| format!("Content-Length: {value}\r\n"));
+        let none = [String::new(), "Connection: close\r\n".to_owned()];
+        for length in lengths.iter().chain(&twice).chain(&none) {
+            for coding in ["", "Transfer-Encoding: chunked\r\n", "transfer-encoding: CHUNKED\r\n"] {
+                for (method, status, version) in [
+                    (Method::GET, 200, "1.1"),
+                    (Method::GET, 200, "1.0"),
+                    (Method::GET, 302, "1.1"),
+                    (Method::GET, 404, "1.1"),
+                    (Method::DELETE, 205, "1.1"),
+                    (Method::CONNECT, 403, "1.1"),
+                    (Method::GET, 999, "1.1"),
+                ] {
+                    let head = format!("HTTP/{version} {status} OK\r\n{length}{coding}\r\n");
+                    let Ok(read) = response_head::read(head.as_bytes(), ResponseTo::of(&method))
+                    else {
+                        assert!(version == "1.0" && !coding.is_empty(), "{head:?}");
+                        continue;
+                    };
+                    let ours = match read.body {
+                        // There is nothing to read of it either way.
+                        Ok(BodyFraming::Length(0)) => Ok(BodyFraming::None),
+                        other => other.map_err(str::to_owned),
+                    };
+                    assert_eq!(ours, by_engine(method, &head), "{head:?}");
+                }
+            }
+        }
+        for (method, status) in [
+            (Method::HEAD, 200),
+            (Method::CONNECT, 200),
+            (Method::CONNECT, 204),
+            (Method::GET, 204),
+            (Method::GET, 304),
+            (Method::GET, 101),
+        ] {
+            for fields in ["", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n"] {
+                let head = format!("HTTP/1.1 {status} OK\r\n{fields}\r\n");
+                let read = response_head::read(head.as_bytes(), ResponseTo::of(&method));
+                let ours = read.unwrap().body;
+                assert_eq!(ours, Ok(BodyFraming::None), "{head:?}");
+                assert_eq!(by_engine(method.clone(), &head), Ok(BodyFraming::None), "{head:?}");
+            }
+        }
     }
 }

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use super::codec::{
-    AwaitedResponse, BodyFraming, HeadEvent, ReceivedHead, parse_head, protocol_error,
-};
+use super::codec::{HeadEvent, ReceivedHead, parse_head, protocol_error};
 use super::send::SentRequest;
 use super::silence::{Awaited, first_look};
 use super::transport::Transport;
@@ -12,7 +10,7 @@ use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
-use crate::response_head::{self, Look, RawHead};
+use crate::response_head::{self, BodyFraming, Look, RawHead};
 use crate::runtime::{WaitUntil, yield_if_due};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{Kind, Phase, Timeout, TraceType};
@@ -33,8 +31,7 @@ pub(in crate::http) fn recv_head(
 ) -> Result<ResponseStart, Stop> {
     exchange.request_sent = transport.request_is_whole;
     transport.buffers.request_is_sent();
-    let SentRequest { awaited, early_head } = sent;
-    let received = match early_head {
+    let received = match sent.early_head {
         Some(head) => head,
         None => match transport.await_final_head(exchange)? {
             HeadEvent::Final(head) => head,
@@ -43,7 +40,7 @@ pub(in crate::http) fn recv_head(
             }
         },
     };
-    response_start(transport, exchange, awaited, *received)
+    response_start(transport, exchange, *received)
 }
 
 /// What the final head means for what follows it.
@@ -51,7 +48,6 @@ pub(in crate::http) fn recv_head(
 fn response_start(
     transport: &mut Transport,
     exchange: &Exchange,
-    awaited: AwaitedResponse,
     received: ReceivedHead,
 ) -> Result<ResponseStart, Stop> {
     exchange.shared().set_status_code(received.head.status);
@@ -60,11 +56,11 @@ fn response_start(
         let _ = exchange.shared().interim.set(std::mem::take(&mut transport.interim));
     }
     if exchange.config.handover.is_accepted_by(&received.head, exchange.request_sent)? {
-        // The engine has no part in what follows, and a connection that speaks another protocol has no body.
+        // A connection that speaks another protocol has no body.
         let framing = BodyFraming::None;
         return Ok(ResponseStart { head: received.head, framing, upgraded: true });
     }
-    let framing = awaited.framing(&received)?;
+    let framing = received.framing()?;
     Ok(ResponseStart { head: received.head, framing, upgraded: false })
 }
 

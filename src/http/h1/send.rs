@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::codec::{
-    AfterHead, Await100Continue, AwaitedResponse, BodyEncoder, HeadEvent, Message, ReceivedHead,
-    no_body_to_send,
+    AfterHead, Await100Continue, BodyEncoder, HeadEvent, Message, ReceivedHead, no_body_to_send,
 };
 use super::transport::Transport;
 use crate::http::exchange::Exchange;
@@ -19,7 +18,6 @@ use crate::vocabulary::Timeout;
 
 /// A request that was sent, and the head of its response if that came already.
 pub(in crate::http) struct SentRequest {
-    pub(super) awaited: AwaitedResponse,
     pub(super) early_head: Option<Box<ReceivedHead>>,
 }
 
@@ -31,7 +29,7 @@ pub(in crate::http) fn send_request(
     message: Message,
 ) -> Result<SentRequest, Stop> {
     match send_head(transport, exchange, message)? {
-        AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: None }),
+        AfterHead::Response => Ok(SentRequest { early_head: None }),
         AfterHead::Body(_) | AfterHead::Await100(_) => Err(no_body_to_send()),
     }
 }
@@ -50,11 +48,11 @@ pub(in crate::http) fn send_request_with_body(
         let head = write_head(transport, exchange, &message)?;
         return match message.head_sent()? {
             AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, head),
-            AfterHead::Response(_) | AfterHead::Await100(_) => Err(no_body_to_send()),
+            AfterHead::Response | AfterHead::Await100(_) => Err(no_body_to_send()),
         };
     }
     match send_head(transport, exchange, message)? {
-        AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: None }),
+        AfterHead::Response => Ok(SentRequest { early_head: None }),
         AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
         AfterHead::Await100(waiting) => await_continue(transport, exchange, waiting, body),
     }
@@ -69,7 +67,7 @@ fn send_head(
     let amount = write_head(transport, exchange, &message)?;
     transport.send(exchange, 0..amount, &[], message.body_follows)?;
     let after = message.head_sent()?;
-    transport.request_is_whole = matches!(after, AfterHead::Response(_));
+    transport.request_is_whole = matches!(after, AfterHead::Response);
     Ok(after)
 }
 
@@ -103,7 +101,7 @@ fn await_continue(
     };
     match waiting.proceed(head.as_deref())? {
         // The announced body is not sent, so the request stays incomplete.
-        AfterHead::Response(awaited) => Ok(SentRequest { awaited, early_head: head }),
+        AfterHead::Response => Ok(SentRequest { early_head: head }),
         AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
         AfterHead::Await100(_) => Err(no_body_to_send()),
     }
@@ -178,8 +176,8 @@ fn send_body(
         }
     }
     transport.request_is_whole = !transport.upload_cut;
-    let awaited = encoder.finish()?;
-    Ok(SentRequest { awaited, early_head: transport.early_head.take() })
+    encoder.finish()?;
+    Ok(SentRequest { early_head: transport.early_head.take() })
 }
 
 /// What few uploads have: a maximum rate, and a handle that counts them.
