@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunks;
 mod corpus;
 mod decode;
 mod head;
