@@ -176,28 +176,23 @@ impl Target {
             authority::check_path(rest)?;
             return Ok(self.beside(&standard_form(rest)));
         }
+        let (begin, rest) = split(reference);
+        if let Some(plain) = Plain::read(begin) {
+            authority::check_path(rest)?;
+            return Ok(Self::plain(&plain, &standard_form(rest)));
+        }
         authority::check_reference(reference)?;
-        let has_scheme = authority::scheme(reference).is_some();
-        if !has_scheme && let Some(rest) = self.within(reference) {
+        if authority::scheme(reference).is_some() {
+            return Ok(Self::build(begin, &standard_form(rest)));
+        }
+        if let Some(rest) = self.within(reference) {
             return Ok(self.beside(&standard_form(&rest)));
         }
-        if has_scheme {
-            return Ok(Self::parse_checked(reference));
-        }
-        if reference.starts_with("//") {
-            let scheme = authority::scheme(&self.url).unwrap_or_default();
-            return Ok(Self::parse_checked(&format!("{scheme}:{reference}")));
-        }
-        Ok(Self::parse(&self.url))
-    }
-
-    /// As [`parse`](Self::parse), of a text that was checked.
-    fn parse_checked(text: &str) -> Result<Arc<Self>, Error> {
-        let (begin, rest) = split(text);
-        match Plain::read(begin) {
-            Some(plain) => Self::plain(&plain, &standard_form(rest)),
-            None => Self::build(begin, &standard_form(rest)),
-        }
+        let text = match reference.starts_with("//") {
+            true => format!("{}:{reference}", authority::scheme(&self.url).unwrap_or_default()),
+            false => self.url(),
+        };
+        Ok(Self::parse(&text))
     }
 
     /// Path and query of a reference that begins with neither a scheme nor a host, with what is behind them. Path
