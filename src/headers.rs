@@ -4,6 +4,7 @@
 //! Knows the meaning of no field.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::error::Error;
 use crate::vocabulary::Kind;
@@ -80,11 +81,11 @@ impl Headers {
 
     /// The values of that name, in their order.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        (0..self.places.len()).filter(move |at| is(self.name(*at), name)).map(|at| self.value(at))
+        (0..self.places.len()).filter(move |at| self.is_named(*at, name)).map(|at| self.value(at))
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.values(name).next().is_some()
+        (0..self.places.len()).any(|at| self.is_named(at, name))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -101,10 +102,19 @@ impl Headers {
     }
 
     fn name(&self, at: usize) -> &str {
-        let start = if at == 0 { 0 } else { self.places[at - 1].end };
-        let name = &self.bytes[start..self.places[at].value - SEPARATOR];
         // It was added as text.
-        std::str::from_utf8(name).unwrap_or_default()
+        std::str::from_utf8(&self.bytes[self.name_place(at)]).unwrap_or_default()
+    }
+
+    /// As [`is`] of its name. Each request asks for several names, most of which have another length.
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        let place = self.name_place(at);
+        place.len() == name.len() && self.bytes[place].eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn name_place(&self, at: usize) -> Range<usize> {
+        let start = if at == 0 { 0 } else { self.places[at - 1].end };
+        start..self.places[at].value - SEPARATOR
     }
 
     fn value(&self, at: usize) -> &[u8] {
