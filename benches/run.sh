@@ -52,7 +52,7 @@ say "building the library"
 rm -f "$built/libhangup.so.0"
 cp "$library" "$built/libhangup.so.0"
 for program in small_get large_body large_file threads share idle_memory idle_scaling cancel \
-    inflight inflight_curl inflight_memory inflight_cancel; do
+    redirect_jar inflight inflight_curl inflight_memory inflight_cancel; do
     "${CC:-cc}" -std=gnu11 -O2 -g -Wall -Wextra -I include "benches/$program.c" -o "$built/$program" \
         "$built/libhangup.so.0" -Wl,-rpath,"$built" -lcurl -lssl -lcrypto -lpthread
 done
