@@ -3194,6 +3194,27 @@ hangup_status hangup_response_read(hangup_response *response,
                                    hangup_error **error);
 
 /**
+ * Fills `into` with the next `room` bytes of the body, fewer only at its end: `*got` says how many. Blocks this thread. So a
+ * body whose size is known (hangup_response_left) is read into memory of the caller's without a copy. `at_most` bounds the
+ * body as a whole, that is the bytes of all these calls; SIZE_MAX is the client's limit (hangup_client_set_max_body).
+ *
+ * Fails: any status, also after a part of the buffer was filled, and `*got` is not set then; HANGUP_TOO_LARGE if the body is
+ * larger than `at_most`, and the connection is closed; HANGUP_INVALID_ARGUMENT for a room of 0.
+ */
+hangup_status hangup_response_read_full(hangup_response *response,
+                                        void *into,
+                                        size_t room,
+                                        size_t at_most,
+                                        size_t *got,
+                                        hangup_error **error);
+
+/**
+ * How many bytes of the body are left to read; -1 if that is not known: of a body that is chunked or decoded, while a read is
+ * in progress, after a close, and for NULL. It is what the head says, and the peer may send less.
+ */
+int64_t hangup_response_left(const hangup_response *response);
+
+/**
  * Reads the rest of the body, at most `at_most` bytes, and lends it until the response or its body (hangup_response_free_body)
  * is freed. A second call lends the same bytes. SIZE_MAX is the client's limit (hangup_client_set_max_body), 256 MiB by
  * default.

@@ -35,6 +35,7 @@ const VERBS: &[&str] = &[
     "preconnect",
     "read",
     "read_all",
+    "read_full",
     "remove_header",
     "send",
     "shutdown",

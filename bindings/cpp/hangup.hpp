@@ -1841,6 +1841,26 @@ public:
         detail::check([&](hangup_error **e) { return hangup_response_read(handle_.get(), into, room, &got, e); });
         return got;
     }
+    /**
+     * Fills `into` with the next `room` bytes of the body, fewer only at its end, and returns how many: so a body whose size is
+     * known (left()) is read into memory of the caller's without a copy. `at_most` bounds the body as a whole, that is the bytes
+     * of all these calls; by default it is the client's limit. Throws Status::too_large if the body is larger.
+     */
+    [[nodiscard]] std::size_t read_full(char *into, std::size_t room,
+                                        std::size_t at_most = std::numeric_limits<std::size_t>::max()) {
+        std::size_t got = 0;
+        detail::check([&](hangup_error **e) { return hangup_response_read_full(handle_.get(), into, room, at_most, &got, e); });
+        return got;
+    }
+    /** How many bytes of the body are left to read; empty if that is not known: of a body that is chunked or decoded, while a
+     *  read is in progress, and after a close. It is what the head says, and the peer may send less. */
+    [[nodiscard]] std::optional<std::uint64_t> left() const {
+        const auto left = hangup_response_left(handle_.get());
+        if (left < 0) {
+            return std::nullopt;
+        }
+        return static_cast<std::uint64_t>(left);
+    }
     /** What was downloaded; throws Status::invalid_state for a response of another call than Client::download. */
     [[nodiscard]] hangup_download download() const {
         hangup_download done = HANGUP_DOWNLOAD_INIT;

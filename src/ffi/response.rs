@@ -12,7 +12,7 @@ use super::guard::{
 };
 use super::timings::hangup_timings;
 use crate::error::Error;
-use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
+use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead, give_back};
 use crate::stream::Stream;
 use crate::sync::lock;
 use crate::vocabulary::{CloseMode, Kind};
@@ -68,6 +68,14 @@ enum Whole {
     NotRead,
     Read(Vec<u8>),
     Freed,
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if let Self::Read(bytes) = self {
+            give_back(std::mem::take(bytes));
+        }
+    }
 }
 
 impl Handle for hangup_response {
@@ -244,6 +252,40 @@ pub unsafe extern "C" fn hangup_response_set_raw(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || unsafe { hangup_response::borrow(response)? }.reading()?.body.set_raw())
+}
+
+/// Fills `into` with the next `room` bytes of the body, fewer only at its end: `*got` says how many. Blocks this thread. So a
+/// body whose size is known (hangup_response_left) is read into memory of the caller's without a copy. `at_most` bounds the
+/// body as a whole, that is the bytes of all these calls; SIZE_MAX is the client's limit (hangup_client_set_max_body).
+///
+/// Fails: any status, also after a part of the buffer was filled, and `*got` is not set then; HANGUP_TOO_LARGE if the body is
+/// larger than `at_most`, and the connection is closed; HANGUP_INVALID_ARGUMENT for a room of 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_read_full(
+    response: *mut hangup_response,
+    into: *mut c_void,
+    room: usize,
+    at_most: usize,
+    got: *mut usize,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let got = unsafe { out(got)? };
+        let opened = unsafe { hangup_response::borrow(response)? };
+        let into = unsafe { buffer(into, room)? };
+        *got = opened.reading()?.body.read_full(into, at_most)?;
+        Ok(())
+    })
+}
+
+/// How many bytes of the body are left to read; -1 if that is not known: of a body that is chunked or decoded, while a read is
+/// in progress, after a close, and for NULL. It is what the head says, and the peer may send less.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_left(response: *const hangup_response) -> i64 {
+    query(-1, || {
+        let left = unsafe { hangup_response::borrow(response)? }.reading()?.body.left();
+        Ok(left.map_or(-1, |left| i64::try_from(left).unwrap_or(i64::MAX)))
+    })
 }
 
 /// Reads the rest of the body, at most `at_most` bytes, and lends it until the response or its body (hangup_response_free_body)

@@ -137,6 +137,11 @@ impl Content {
         }
     }
 
+    /// Whether it comes as it is on the wire. Then a read only writes to its buffer, which need not be initialised.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     /// How much is left of it, if that is known.
     pub(crate) fn left(&self) -> Option<u64> {
         match self {

@@ -241,6 +241,11 @@ impl IncomingBody {
         self.running.is_none() || self.upgraded
     }
 
+    /// Whether it ended before its end: it was closed, or failed.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.closed || self.failed.is_some()
+    }
+
     /// How much is left of the body, if the head said how long it is.
     pub(crate) fn left(&self) -> Option<u64> {
         self.left

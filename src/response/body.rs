@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::piece::Piece;
+use super::whole::{Bound, read_to_end, too_large};
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
@@ -14,7 +15,7 @@ use crate::process::fork_generation;
 use crate::runtime::Spawner;
 use crate::stream::Stream;
 use crate::timings::Timings;
-use crate::vocabulary::{CloseMode, Kind, Phase, Sent};
+use crate::vocabulary::{CloseMode, Kind};
 
 /// The body of a response, as a stream.
 ///
@@ -37,6 +38,8 @@ pub struct ResponseBody {
     room: usize,
     /// The bound on all of it where a call gives none.
     max: usize,
+    /// How many bytes `read_full` has returned.
+    filled: u64,
 }
 
 /// Where the content is that reads are made from.
@@ -85,6 +88,7 @@ impl ResponseBody {
             spawner,
             room: FIRST_ROOM,
             max: usize::MAX,
+            filled: 0,
         }
     }
 
@@ -110,15 +114,62 @@ impl ResponseBody {
     /// # Errors
     /// Any [`Kind`]; [`Kind::TooLarge`] if there is more.
     pub fn read_all(&mut self, at_most: usize) -> Result<Vec<u8>, Error> {
-        let bound = if at_most == usize::MAX {
-            Bound { bytes: self.max, of: "max_body" }
-        } else {
-            Bound { bytes: at_most, of: "this call" }
-        };
+        let bound = self.bound(at_most);
         let Source { content, buffer } = self.source()?;
         match buffer {
             Some(buffer) => buffer.take(bound.bytes).ok_or_else(|| too_large(content, bound)),
             None => read_to_end(content, bound),
+        }
+    }
+
+    /// Fills `into`, with fewer bytes only at the end; see [`Response::read_full`](crate::Response::read_full).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_full(&mut self, into: &mut [u8], at_most: usize) -> Result<usize, Error> {
+        if into.is_empty() {
+            return Err(no_room("a buffer"));
+        }
+        let bound = self.bound(at_most);
+        let allowed =
+            usize::try_from(self.filled).map_or(0, |filled| bound.bytes.saturating_sub(filled));
+        let Source { content, buffer } = self.source()?;
+        let left = match &buffer {
+            Some(buffer) => Some(buffer.left() as u64),
+            None => content.left(),
+        };
+        if left.is_some_and(|left| left > allowed as u64) {
+            return Err(too_large(content, bound));
+        }
+        let most = into.len().min(allowed);
+        let mut filled = 0;
+        match buffer {
+            Some(buffer) => filled = buffer.read(&mut into[..most]),
+            None => {
+                while filled < most {
+                    match content.read(&mut into[filled..most])? {
+                        0 => break,
+                        got => filled += got,
+                    }
+                }
+                // Nothing more is allowed: one more byte shows whether that was all.
+                if filled == allowed && filled < into.len() && content.read(&mut [0])? > 0 {
+                    return Err(too_large(content, bound));
+                }
+            }
+        }
+        self.filled += filled as u64;
+        Ok(filled)
+    }
+
+    /// How many bytes are left to read, if that is known; see [`Response::left`](crate::Response::left).
+    pub fn left(&self) -> Option<u64> {
+        match (&self.state, &self.buffer) {
+            (_, Some(buffer)) => Some(buffer.left() as u64),
+            (State::Open(content), None) if content.body().was_cut() => None,
+            (State::Open(content), None) if content.is_over() => Some(0),
+            (State::Open(content), None) => content.left(),
+            (State::Reading(_) | State::Closed, None) => None,
         }
     }
 
@@ -264,6 +315,13 @@ impl ResponseBody {
         outcome
     }
 
+    fn bound(&self, at_most: usize) -> Bound {
+        match at_most {
+            usize::MAX => Bound { bytes: self.max, of: "max_body" },
+            _ => Bound { bytes: at_most, of: "this call" },
+        }
+    }
+
     fn source(&mut self) -> Result<Source<'_>, Error> {
         match &mut self.state {
             State::Open(content) => Ok(Source { content, buffer: self.buffer.as_mut() }),
@@ -314,6 +372,10 @@ impl Drop for ResponseBody {
 }
 
 impl Buffer {
+    fn left(&self) -> usize {
+        self.bytes.len() - self.read
+    }
+
     fn read(&mut self, into: &mut [u8]) -> usize {
         let rest = &self.bytes[self.read..];
         let size = rest.len().min(into.len());
@@ -379,75 +441,10 @@ fn shortened(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// The most bytes of a whole body, and what says so.
-#[derive(Clone, Copy)]
-struct Bound {
-    bytes: usize,
-    of: &'static str,
-}
-
-/// The rest, at most so many bytes.
-fn read_to_end(content: &mut Content, bound: Bound) -> Result<Vec<u8>, Error> {
-    let at_most = bound.bytes;
-    let expected = content.left().and_then(|left| usize::try_from(left).ok());
-    if expected.is_some_and(|size| size > at_most) {
-        return Err(too_large(content, bound));
-    }
-    let mut whole = Vec::new();
-    // This reserves address space; the pages are touched, and become memory, step by step.
-    let _ = whole.try_reserve_exact(expected.unwrap_or(0).min(MAX_RESERVE));
-    // A false Content-Length must not make us allocate: memory grows with what arrives.
-    let mut step = expected.unwrap_or(FIRST_STEP).clamp(1, MAX_STEP);
-    loop {
-        let end = whole.len();
-        if content.is_over() {
-            return content.read(&mut [0]).map(|_| whole);
-        }
-        if end == at_most || expected == Some(end) {
-            // Full: reading one more byte shows whether that was all.
-            return match content.read(&mut [0])? {
-                0 => Ok(whole),
-                _ => Err(too_large(content, bound)),
-            };
-        }
-        whole.resize(end.saturating_add(step).min(at_most), 0);
-        let mut filled = end;
-        while filled < whole.len() {
-            match content.read(&mut whole[filled..])? {
-                0 => {
-                    whole.truncate(filled);
-                    return Ok(whole);
-                }
-                got => filled += got,
-            }
-        }
-        step = whole.len().clamp(FIRST_STEP, MAX_STEP);
-    }
-}
-
-fn too_large(content: &mut Content, Bound { bytes, of }: Bound) -> Error {
-    let info = content.body().info();
-    content.body_mut().close();
-    let what = format!(
-        "the body is larger than the {bytes} bytes that {of} allows; read it in pieces, or raise that bound"
-    );
-    content
-        .body()
-        .shared()
-        .describe(Error::new(Kind::TooLarge, what))
-        .in_phase(Phase::Read)
-        .on_connection(info.connection, info.reused)
-        .after_sending(Sent::All, info.bytes_sent, true)
-        .after_attempts(info.attempt)
-}
-
 fn no_room(what: &str) -> Error {
     Error::new(Kind::InvalidArgument, format!("{what} of 0 bytes can't tell data from the end"))
 }
 
-const FIRST_STEP: usize = 8 * 1024;
-const MAX_STEP: usize = 8 * 1024 * 1024;
-const MAX_RESERVE: usize = 256 * 1024 * 1024;
 /// How many bytes a submitted read allocates at first.
 const FIRST_ROOM: usize = 4 * 1024;
 /// How many it allocates at most.

@@ -6,6 +6,7 @@ mod head;
 mod interim;
 mod piece;
 mod read_async;
+mod whole;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use self::head::{Redirect, ResponseHead};
 pub use self::interim::InterimResponse;
 pub(crate) use self::piece::Piece;
 pub use self::read_async::ReadFuture;
+pub(crate) use self::whole::give_back;
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::net::facts::ConnectionFacts;
@@ -123,6 +125,40 @@ impl Response {
     /// ```
     pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         self.body.bytes()
+    }
+
+    /// Fills a buffer with the next bytes of the body, and returns how many they are: fewer than the buffer has room for only
+    /// at the end. So a body whose size is known is read into memory of the caller's, without a copy: see [`left`](Self::left).
+    ///
+    /// `at_most` bounds the body as a whole, that is the bytes of all calls; `usize::MAX` is the client's bound
+    /// ([`Client::set_max_body`](crate::Client::set_max_body)).
+    ///
+    /// # Errors
+    /// Any [`Kind`](crate::Kind), also if a part of the buffer was filled; [`Kind::TooLarge`](crate::Kind::TooLarge) if the body
+    /// is larger than that, and the connection is closed; [`Kind::InvalidArgument`](crate::Kind::InvalidArgument) for an empty
+    /// buffer.
+    ///
+    /// ```no_run
+    /// let mut response = hangup::Client::default().get("https://example.org/picture", None)?;
+    /// let mut picture = vec![0; 4096 * 2048 * 3];
+    /// let size = response.read_full(&mut picture, usize::MAX)?;
+    /// # let _ = size;
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn read_full(&mut self, into: &mut [u8], at_most: usize) -> Result<usize, Error> {
+        self.body.read_full(into, at_most)
+    }
+
+    /// How many bytes of the body are left to read; `None` if that is not known: of a body that is chunked or decoded, while a
+    /// submitted read is under way, and after a close. It is what the head says, and the peer may send less.
+    ///
+    /// ```no_run
+    /// let response = hangup::Client::default().get("https://example.org/", None)?;
+    /// println!("{:?} bytes to come", response.left());
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn left(&self) -> Option<u64> {
+        self.body.left()
     }
 
     /// From here on the body is read as it arrives, and its content codings are not undone.

@@ -93,6 +93,37 @@ static void count_end(void *user_data) {
     ++*(int *)user_data;
 }
 
+/** In steps, the last of which is shorter; and with a bound for all of them. */
+static void a_body_is_read_into_memory_of_the_callers(void) {
+    hangup_client *client = new_client(NULL);
+    hangup_request *request = new_request("POST", given("echo"));
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_request_set_body(request, (const uint8_t *)"these bytes", 11, &error), error);
+    hangup_response *response = NULL;
+    CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+    char room[8];
+    size_t got = 0;
+    CHECK_NUMBER(11, hangup_response_left(response));
+    CHECK_OK(hangup_response_read_full(response, room, sizeof room, SIZE_MAX, &got, &error), error);
+    CHECK_NUMBER(sizeof room, got);
+    CHECK(memcmp(room, "these by", sizeof room) == 0);
+    CHECK_NUMBER(3, hangup_response_left(response));
+    CHECK_OK(hangup_response_read_full(response, room, sizeof room, SIZE_MAX, &got, &error), error);
+    CHECK_NUMBER(3, got);
+    CHECK(memcmp(room, "tes", 3) == 0);
+    CHECK_NUMBER(0, hangup_response_left(response));
+    CHECK_OK(hangup_response_read_full(response, room, sizeof room, SIZE_MAX, &got, &error), error);
+    CHECK_NUMBER(0, got);
+    hangup_response_free(response);
+    CHECK_OK(hangup_client_send(client, request, &response, &error), error);
+    CHECK_STATUS(HANGUP_TOO_LARGE, hangup_response_read_full(response, room, sizeof room, 10, &got, &error), error);
+    hangup_error_free(error);
+    CHECK_NUMBER(-1, hangup_response_left(response));
+    hangup_response_free(response);
+    hangup_request_free(request);
+    hangup_client_free(client);
+}
+
 /** Sent in both forms, more than once and by a clone; its end is when the last of them has let go of it. */
 static void borrowed_bytes_are_held_until_their_end(void) {
     hangup_client *client = new_client(NULL);
@@ -307,6 +338,7 @@ int main(int argc, char **argv) {
     bytes_are_copied_and_sent_more_than_once();
     borrowed_bytes_are_held_until_their_end();
     a_file_is_read_while_it_is_sent();
+    a_body_is_read_into_memory_of_the_callers();
     readers_that_do_well();
     readers_that_do_not();
     the_end_is_called_exactly_once();

@@ -250,6 +250,10 @@ void a_row_of_setters_makes_an_object() {
     echo.free_body();
     CHECK(failure_of([&] { (void)echo.read_all(); }).status() == hangup::Status::invalid_state);
     CHECK(client.send(moved).read_all().size() == 100000);
+    hangup::Response filled = client.send(moved);
+    std::string into(*filled.left(), '\0');
+    CHECK(filled.read_full(into.data(), into.size()) == 100000 && into == std::string(100000, 'm') && filled.left() == 0U);
+    CHECK(failure_of([&] { (void)client.send(moved).read_full(into.data(), 9, 9); }).status() == hangup::Status::too_large);
     CHECK(hangup::version() == HANGUP_VERSION_TEXT && hangup::has_feature("http1") && !hangup::has_feature("http9"));
     CHECK(hangup::features().find("http1") != std::string_view::npos);
     CHECK(failure_of([&] { hangup::set_io_threads(0); }).status() == hangup::Status::invalid_argument);

@@ -168,6 +168,7 @@ static void values(void *none, void *no_cancel) {
     CHECK(hangup_response_header_value(none, "x", 0, &written) == NULL);
     CHECK_TEXT("", hangup_response_reason(none, &written));
     CHECK_NUMBER(-1, hangup_response_content_length(none));
+    CHECK_NUMBER(-1, hangup_response_left(none));
     CHECK_NUMBER(0, hangup_response_interim_count(none));
     CHECK_NUMBER(0, hangup_response_interim_status_code(none, 0));
     CHECK_NUMBER(0, hangup_response_interim_header_count(none, 0));
@@ -390,6 +391,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
+    IS(bad, hangup_response_read_full(none, room, sizeof room, SIZE_MAX, &written, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
     IS(bad, hangup_response_set_raw(none, &error));
     hangup_response *file = NULL;
@@ -540,6 +542,8 @@ static void arguments(void) {
     SAYS(HANGUP_NULL, hangup_response_timings(response, NULL));
     IS(HANGUP_NULL, hangup_response_read(response, NULL, 16, &written, &error));
     IS(HANGUP_NULL, hangup_response_read(response, room, sizeof room, NULL, &error));
+    IS(HANGUP_NULL, hangup_response_read_full(response, NULL, 16, SIZE_MAX, &written, &error));
+    IS(HANGUP_NULL, hangup_response_read_full(response, room, sizeof room, SIZE_MAX, NULL, &error));
     IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, NULL, &written, &error));
     IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, &lent, NULL, &error));
     CHECK_NUMBER(4711, written);

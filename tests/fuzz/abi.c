@@ -517,6 +517,9 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
         PLAIN_CALL(hangup_response_trailer_at, response, roll(2), &name, &value, &got);
         break;
     case 5:
+        ASK(hangup_response_left(response));
+        CALL(hangup_response_read_full, response, room, roll(sizeof room), size(), &got);
+        break;
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
     case 7:
         CALL(hangup_response_set_raw, response);

@@ -316,3 +316,63 @@ def test_many_threads_ask_for_one_body(serve):
         asking = [Background(lambda: response._raw.read_all(2**63)) for _ in range(8)]
         found = [one.ended().value for one in asking]
         assert all(one is found[0] and len(one) == size for one in found)
+
+
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 131072, 1_000_000, 20_000_000])
+def test_a_whole_body_is_what_the_server_sent(serve, client, size, length):
+    head = f"HTTP/1.1 200 OK\r\n{f'Content-Length: {size}' if length else 'Connection: close'}\r\n\r\n"
+    url = serve([{"recv": "head"}, {"send": head}, {"fill": {"bytes": size, "byte": "z"}}, "close"]).url
+    body = b"z" * size
+    r = client.get(url)
+    assert r.content == body and r.content is r.read() and r.is_closed
+    with client.stream("GET", url) as r:
+        assert r.read() == body and r.content is r.read() and r.is_closed
+    with client.stream("GET", url) as r:
+        assert b"".join(r.iter_bytes()) == body
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_the_bound_of_a_whole_body_holds_for_every_framing(serve, length):
+    size = 300_000
+    head = f"HTTP/1.1 200 OK\r\n{f'Content-Length: {size}' if length else 'Connection: close'}\r\n\r\n"
+    url = serve([{"recv": "head"}, {"send": head}, {"fill": {"bytes": size}}, "close"]).url
+    with hangup.Client(max_body=size, manager=hangup.Manager()) as client:
+        assert len(client.get(url).content) == size
+        for bound, call in (
+            ("max_body", lambda: client.get(url, max_body=size - 1)),
+            ("this call", lambda: client.stream("GET", url).__enter__().read(at_most=size - 1)),
+        ):
+            with pytest.raises(hangup.TooLarge) as caught:
+                call()
+            assert f"{size - 1} bytes" in str(caught.value) and caught.value.phase == "read"
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_whole_body_is_in_memory_once(serve, length):
+    """And a false Content-Length takes none."""
+    size = 50_000_000
+    framing = f"Content-Length: {size}" if length else "Connection: close"
+    sends = [{"recv": "head"}, {"send": f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n"}, {"fill": {"bytes": size}}, "close"]
+    lies = [{"recv": "head"}, {"send": f"HTTP/1.1 200 OK\r\nContent-Length: {4 * size}\r\n\r\nabc"}, "close"]
+    done = python(
+        f"""
+        import sys
+        import hangup
+
+        def peak():
+            with open("/proc/self/status") as status:
+                return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+        hangup.get({serve([forever(answer("warm"))]).url!r})
+        before = peak()
+        try:
+            hangup.get({serve(lies).url!r})
+        except hangup.PeerClosed:
+            assert peak() - before < {size} / 10, peak() - before
+        for _ in range(2):
+            assert len(hangup.get({serve(sends).url!r}).content) == {size}
+        print((peak() - before) / {size})
+        """
+    )
+    assert float(done.stdout) < 1.2, done.stdout

@@ -259,3 +259,64 @@ fn a_truncated_body_gives_its_bytes_before_the_error() {
     assert_eq!((got.as_slice(), error.kind()), (&b"hello"[..], Kind::PeerClosed));
     assert_eq!(block_on(response.read_async(100)).unwrap_err().kind(), Kind::PeerClosed);
 }
+
+#[test]
+fn a_buffer_of_the_callers_is_filled_in_steps_whatever_the_framing() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\n you.\r\n0\r\n\r\n";
+    let closed = "HTTP/1.1 200 OK\r\n\r\nhello you.";
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello you.";
+    for (answer, known) in [(chunked, false), (length, true), (closed, false)] {
+        let server = Server::start(Script::replying(answer));
+        let client = client();
+        let open = || get(&client, &server.url("/")).unwrap();
+        let mut response = open();
+        assert_eq!(response.left(), known.then_some(10));
+        let mut room = [0; 7];
+        assert_eq!(response.read_full(&mut room, 10).unwrap(), 7);
+        assert_eq!(&room, b"hello y");
+        assert_eq!(response.left(), known.then_some(3));
+        assert_eq!(
+            response.read_full(&mut room, 10).unwrap(),
+            3,
+            "the end comes before it is full"
+        );
+        assert_eq!((&room[..3], response.left()), (&b"ou."[..], Some(0)));
+        assert_eq!(response.read_full(&mut room, 10).unwrap(), 0);
+        assert_eq!(response.read_full(&mut [], 10).unwrap_err().kind(), Kind::InvalidArgument);
+        // The bound is one for all calls, and what is known to be larger is refused before anything is read.
+        for (mut response, before) in [(open(), 0), (open(), 4)] {
+            if before > 0 && !known {
+                assert_eq!(response.read_full(&mut room[..before], 9).unwrap(), before);
+            }
+            let error = response.read_full(&mut [0; 20], 9).unwrap_err();
+            assert_eq!((error.kind(), error.phase()), (Kind::TooLarge, Phase::Read));
+            assert!(error.message().contains("9 bytes that this call allows"), "{error}");
+        }
+        let limited = crate::support::client();
+        limited.set_max_body(9);
+        let mut response = get(&limited, &server.url("/")).unwrap();
+        let error = response.read_full(&mut [0; 20], usize::MAX).unwrap_err();
+        assert!(error.message().contains("9 bytes that max_body allows"), "{error}");
+        // A body that is here already.
+        let mut response = client.send(&mut buffered_get(&server.url("/"), 10)).unwrap();
+        assert_eq!((response.left(), response.read_full(&mut room, 10).unwrap()), (Some(10), 7));
+        assert_eq!((response.left(), response.read_full(&mut room, 10).unwrap()), (Some(3), 3));
+    }
+}
+
+#[test]
+fn a_whole_body_is_what_the_server_sent_whatever_its_size_and_framing() {
+    for size in [0, 1, 8191, 8192, 8193, 70_000, 1 << 20, (1 << 20) + 1, 3_000_000] {
+        let body: String = (0..size).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+        for head in [format!("Content-Length: {size}\r\n"), "Connection: close\r\n".to_owned()] {
+            let server =
+                Server::start(Script::replying(&format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}")));
+            let client = client();
+            // The memory of the first one may be used again for the second one.
+            for _ in 0..2 {
+                let whole = get(&client, &server.url("/")).unwrap().bytes().unwrap();
+                assert!(whole == body.as_bytes(), "{} of {size} bytes after {head}", whole.len());
+            }
+        }
+    }
+}

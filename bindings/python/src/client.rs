@@ -8,6 +8,7 @@ use pyo3::types::PyTuple;
 
 use crate::auth::{Holder, set_auth};
 use crate::cancel::token;
+use crate::content::{Beginning, begin, read_content};
 use crate::failure::{OrRaise, c_string, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
@@ -15,7 +16,7 @@ use crate::manager::Manager;
 use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
 use crate::request::{Prepared, Request, header, raw};
-use crate::response::{Response, read_all};
+use crate::response::Response;
 use crate::sys::*;
 use crate::tls::Tls;
 
@@ -357,13 +358,21 @@ impl Client {
             let response = create(|out, error| unsafe {
                 hangup_client_send(client.as_ptr(), sent.as_ptr(), out, error)
             })?;
-            if !stream {
-                read_all(&response, at_most)?;
-            }
-            Ok(response)
+            let beginning = if stream { None } else { Some(begin(&response, at_most)?) };
+            Ok((response, beginning))
         })?;
-        let response = request.outcome(outcome)?;
-        Ok(Response::new(response, &prepared.method, &prepared.url, !stream))
+        let (response, beginning) = request.outcome(outcome)?;
+        let part = match beginning {
+            None => return Ok(Response::new(response, &prepared.method, &prepared.url, false)),
+            Some(Beginning::InLibrary) => {
+                return Ok(Response::new(response, &prepared.method, &prepared.url, true));
+            }
+            Some(Beginning::Part { bytes, ended }) => Some((bytes, ended)),
+            Some(Beginning::Unread) => None,
+        };
+        let content = request.outcome(read_content(py, &response, part, at_most)?)?;
+        let response = Response::new(response, &prepared.method, &prepared.url, false);
+        Ok(response.with_content(content))
     }
 
     /// Sends a request and writes its body to a file. `options`: max_bytes, resumes, resume, sync.

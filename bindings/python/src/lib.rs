@@ -16,6 +16,7 @@ mod callback;
 mod cancel;
 mod client;
 mod connector;
+mod content;
 mod events;
 mod failure;
 mod handle;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::content::read_content;
 use crate::failure::{Failure, OrRaise, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
@@ -25,7 +26,11 @@ pub struct Response {
     url: Py<PyString>,
     /// Whether the body was read to its end, failed or was closed.
     ended: AtomicBool,
-    /// The whole body after `read_all`; the library's copy was freed then.
+    /// Whether the library has the whole body, so that reading it does not block.
+    in_library: bool,
+    /// Whether a thread reads, also between two calls of the library.
+    reading: AtomicBool,
+    /// The whole body after it was read; a copy of the library's was freed then.
     content: Mutex<Option<Py<PyBytes>>>,
 }
 
@@ -224,30 +229,32 @@ impl Response {
 
     /// The rest of the body, of at most `at_most` bytes. A second call returns the same object.
     fn read_all<'py>(&self, py: Python<'py>, at_most: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let handle = &self.handle;
         if let Some(content) = &*self.content() {
             return Ok(content.bind(py).clone());
         }
-        let body = if self.ended() {
+        let content = if self.in_library {
             // The library has the body or refuses the call: neither blocks.
-            read_all(handle, at_most)
+            read_all(&self.handle, at_most).map(|(data, size)| {
+                // Locked until the borrowed bytes are freed: another thread may have read and freed them already.
+                let mut slot = self.content();
+                if let Some(content) = &*slot {
+                    return content.bind(py).clone();
+                }
+                // SAFETY: the bytes live until `hangup_response_free_body` below, or until the response is freed,
+                // which `&self` prevents.
+                let content = PyBytes::new(py, unsafe { bytes(data.0, size) });
+                *slot = Some(content.clone().unbind());
+                // SAFETY: a live response; its borrowed bytes are not used after this.
+                unsafe { hangup_response_free_body(self.as_ptr()) };
+                content
+            })
         } else {
-            blocking(py, || read_all(handle, at_most)).inspect_err(|_| self.end())?
+            let _turn = self.take_turn(py)?;
+            read_content(py, &self.handle, None, at_most).inspect_err(|_| self.end())?
         };
-        let (data, size) = body.map_err(|failure| self.failed(py, failure))?;
+        let content = content.map_err(|failure| self.failed(py, failure))?;
         self.end();
-        // Locked until the borrowed bytes are freed: another thread may have read and freed them already.
-        let mut slot = self.content();
-        if let Some(content) = &*slot {
-            return Ok(content.bind(py).clone());
-        }
-        // SAFETY: the bytes live until `hangup_response_free_body` below, or until the response is freed, which
-        // `&self` prevents.
-        let content = PyBytes::new(py, unsafe { bytes(data.0, size) });
-        *slot = Some(content.clone().unbind());
-        // SAFETY: a live response; its borrowed bytes are not used after this.
-        unsafe { hangup_response_free_body(self.as_ptr()) };
-        Ok(content)
+        Ok(self.content().get_or_insert(content.unbind()).bind(py).clone())
     }
 
     /// What was downloaded: bytes, received, resumed_at, resumes, verified; None if nothing was.
@@ -275,6 +282,7 @@ impl Response {
 
     /// A piece of the body, at most `room` bytes; empty at its end.
     fn read<'py>(&self, py: Python<'py>, room: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let _turn = self.take_turn(py)?;
         let handle = &self.handle;
         let piece = blocking(py, || {
             let mut piece: Vec<u8> = Vec::with_capacity(room);
@@ -347,8 +355,15 @@ impl Response {
         ended: bool,
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
-        let (ended, content) = (AtomicBool::new(ended), Mutex::new(None));
-        Response { handle, method, url, ended, content }
+        let (in_library, ended, content) = (ended, AtomicBool::new(ended), Mutex::new(None));
+        let reading = AtomicBool::new(false);
+        Response { handle, method, url, ended, in_library, reading, content }
+    }
+
+    /// A response whose whole body was read.
+    pub fn with_content(self, content: Bound<'_, PyBytes>) -> Self {
+        let content = Mutex::new(Some(content.unbind()));
+        Response { content, in_library: false, ended: AtomicBool::new(true), ..self }
     }
 
     /// The result of a submitted read.
@@ -366,6 +381,15 @@ impl Response {
             self.end();
         }
         Ok(piece.into_any())
+    }
+
+    /// The right to read, which one thread has at a time.
+    fn take_turn(&self, py: Python<'_>) -> PyResult<Turn<'_>> {
+        if self.reading.swap(true, Ordering::Acquire) {
+            let what = "this response is read by another thread right now";
+            return Err(self.raise(py, Failure::local(HANGUP_INVALID_STATE, what)));
+        }
+        Ok(Turn(&self.reading))
     }
 
     fn content(&self) -> MutexGuard<'_, Option<Py<PyBytes>>> {
@@ -390,6 +414,15 @@ impl Response {
 
     fn raise(&self, py: Python<'_>, failure: Failure) -> PyErr {
         failure.raise(py, Some((self.method.bind(py), self.url.bind(py))))
+    }
+}
+
+/// See [`Response::take_turn`].
+struct Turn<'a>(&'a AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

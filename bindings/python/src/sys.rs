@@ -737,6 +737,8 @@ unsafe extern "C" {
     pub fn hangup_response_certificate_at(response: *const hangup_response, index: usize, data: *mut *const u8, size: *mut usize) -> hangup_status;
     pub fn hangup_response_set_raw(response: *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_read_full(response: *mut hangup_response, into: *mut c_void, room: usize, at_most: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_left(response: *const hangup_response) -> i64;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;
     pub fn hangup_response_close(response: *mut hangup_response, mode: hangup_close_mode) -> hangup_status;
