@@ -29,10 +29,42 @@ in_both_forms! {
     a_flood_of_session_tickets_ends_the_exchange,
     a_flood_of_session_tickets_does_not_delay_other_requests,
     the_alert_that_the_peer_sent_last_is_the_error,
+    large_reads_return_all_data_that_came_before_an_end_or_a_broken_record,
 }
 
 fn secure(which: Certificate) -> Server {
     Server::start_tls(which, Script::answering("secret"))
+}
+
+fn large_reads_return_all_data_that_came_before_an_end_or_a_broken_record(form: Form) {
+    const SIZE: usize = 500_000;
+    let broken = Step::Urgent("this is no record of TLS".into());
+    for (length, end, kind) in [
+        (SIZE, Step::Stall, None),
+        (SIZE + 1, Step::Close, Some(Kind::PeerClosed)),
+        (SIZE + 1, broken, Some(Kind::TlsFailed)),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let body = Step::Fill { bytes: SIZE as u64, byte: 'x' };
+        let script = vec![Step::head(), Step::send(&head), body, end, Step::Stall];
+        let server = Server::start_tls(Certificate::Good, Script::every(script));
+        for room in [10_000, 60_000, 70_000, 256 * 1024] {
+            let client = trusting(form.client());
+            let mut response = get(&client, &server.url("/")).unwrap();
+            let (mut into, mut all) = (vec![0; room], 0);
+            let outcome = loop {
+                match response.read(&mut into) {
+                    Ok(0) => break None,
+                    Ok(got) => {
+                        assert!(into[..got].iter().all(|byte| *byte == b'x'));
+                        all += got;
+                    }
+                    Err(error) => break Some(error.kind()),
+                }
+            };
+            assert_eq!((all, outcome), (SIZE, kind), "with room for {room}");
+        }
+    }
 }
 
 /// A file for a certificate, of this process and form only.

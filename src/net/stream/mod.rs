@@ -17,7 +17,7 @@ use rustls::ClientConnection;
 
 pub(crate) use self::duplex::DuplexStream;
 use self::step::{not_yet, ready};
-use self::tls_layer::TlsLayer;
+use self::tls_layer::{ROOM_FOR_RECORDS, TlsLayer};
 use self::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possible};
 pub(crate) use self::traffic::Traffic;
 use super::Stop;
@@ -272,9 +272,23 @@ impl Stream {
                 Err(error) if blocked(&error) => {}
                 Err(error) => return Err(Stop::Io(error)),
             }
-            match not_yet(tls.read_tls(&mut below))? {
-                None => return Ok(None),
-                Some(got) => tls.process(got).map_err(Stop::Tls)?,
+            if let Some(error) = tls.take_failure() {
+                return Err(Stop::Tls(error));
+            }
+            if into.len() >= ROOM_FOR_RECORDS && below.tunnel.is_none() {
+                match not_yet(tls.read_records(&mut below.wire, into))? {
+                    None => return Ok(None),
+                    Some(0) => {}
+                    Some(got) => {
+                        flush_if_possible(tls, &mut below);
+                        return Ok(Some(got));
+                    }
+                }
+            } else {
+                match not_yet(tls.read_tls(&mut below))? {
+                    None => return Ok(None),
+                    Some(got) => tls.process_after_data(got),
+                }
             }
             // The peer may send records without data for ever: other fibers get their turn in between.
             yield_if_due();
