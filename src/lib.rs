@@ -98,7 +98,9 @@
 //! # Features
 //!
 //! - `aws-lc`: the cryptography of TLS is AWS-LC's in place of ring's, with the post-quantum key exchange X25519MLKEM768. Not on
-//!   by default: it is built from C, and needs a C compiler, on some systems CMake, too.
+//!   by default: it is built from C, and needs a C compiler, on some systems CMake, too. It makes the stripped C library 8.0 MB
+//!   large instead of 5.9 MB (x86-64). `cargo build --release -p hangup-c --features aws-lc` builds that library with it,
+//!   which C++ and Python use as well.
 //! - `capi`: exports the C ABI of `hangup.h`. It is meant for the package that builds the C library; programs in Rust
 //!   don't need it.
 
