@@ -126,7 +126,8 @@ impl TlsLayer {
     /// Whether data was decrypted and not read, or the peer has ended this layer.
     pub(super) fn holds_plaintext(&mut self) -> bool {
         let held = self.tls.reader().fill_buf().map(drop);
-        self.failure.is_some() || !matches!(held, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.failure.is_some()
+            || !matches!(held, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
