@@ -518,22 +518,41 @@ fn read_slow(
         let into = &mut buffer[part];
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read_on(rewind, into)));
     }
-    let Some(mut reader) = place.take() else { return Err(Stop::Ended) };
-    let mut bytes = std::mem::take(buffer);
+    let Some(reader) = place.take() else { return Err(Stop::Ended) };
+    let mut job = SlowRead::new(reader, std::mem::take(buffer), part, rewind);
     let work = move || {
-        let read = reader.read_on(rewind, &mut bytes[part]);
-        (reader, bytes, read)
+        job.run();
+        job
     };
     let wake = exchange.register_wake();
     let until = exchange.total_deadline().at;
     match run_on_own_worker(workers, work, &wake, until, &|| exchange.check().is_err()) {
-        Ok((reader, bytes, read)) => {
-            *place = Some(reader);
-            *buffer = bytes;
-            Ok(read)
+        Ok(job) => {
+            *place = Some(job.reader);
+            *buffer = job.bytes;
+            Ok(job.read)
         }
         Err(NotDone::GivenUp) => Err(exchange.check().err().unwrap_or(Stop::Ended)),
         Err(NotDone::NoThread(error)) => Err(Stop::NoThread(error)),
+    }
+}
+
+/// What a worker has of a read. In a box: the frames of the wait for it would hold it several times.
+struct SlowRead {
+    reader: SlowReader,
+    bytes: Vec<u8>,
+    part: Range<usize>,
+    rewind: bool,
+    read: io::Result<usize>,
+}
+
+impl SlowRead {
+    fn new(reader: SlowReader, bytes: Vec<u8>, part: Range<usize>, rewind: bool) -> Box<Self> {
+        Box::new(Self { reader, bytes, part, rewind, read: Ok(0) })
+    }
+
+    fn run(&mut self) {
+        self.read = self.reader.read_on(self.rewind, &mut self.bytes[self.part.clone()]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sends a request: its head, and its body as the peer wants it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -126,58 +127,93 @@ fn send_body(
         // The peer does not want the rest: it is neither read nor sent, and the engine is given what it
         // counts on.
         if transport.upload_cut {
-            match body.length() {
-                BodyLength::Known(left) if !encoder.is_chunked() => {
-                    encoder.count(usize::try_from(left).unwrap_or(usize::MAX))?;
-                }
-                _ => drop(encoder.write_last_chunk(&mut [0; 16])?),
-            }
+            count_the_rest(&mut encoder, body)?;
             break;
         }
-        if !encoder.is_chunked()
-            && let Some(bytes) = body.in_memory()
-        {
-            // With the head, so that the pieces of TLS are whole records.
-            let piece = &bytes[..bytes.len().min(most).min(MAX_PIECE.saturating_sub(head).max(1))];
-            let sent = transport.send(exchange, 0..head, piece, false)?;
-            let (size, sent) = (piece.len(), sent.saturating_sub(head));
-            head = 0;
-            body.sent(size);
-            encoder.count(size)?;
-            if let Some(pace) = &mut pace {
-                pace.after_piece(sent);
-            }
-            continue;
-        }
-        let is_chunked = encoder.is_chunked();
-        let buffer = transport.buffers.upload(large);
-        let room = match is_chunked {
-            true => BodyEncoder::chunk_data(buffer.len()),
-            false => 0..buffer.len(),
+        let sent = if !encoder.is_chunked() && body.in_memory().is_some() {
+            let head = std::mem::take(&mut head);
+            send_from_memory(transport, exchange, &mut encoder, body, head, most)?
+        } else {
+            let Some((output, got)) =
+                read_piece(transport, exchange, &mut encoder, body, &mut large, most)?
+            else {
+                transport.await_more(exchange, Some(body), None)?;
+                large = false;
+                continue;
+            };
+            transport.send(exchange, output, &[], false)?.min(got)
         };
-        let part = room.start..room.end.min(room.start.saturating_add(most));
-        let Some(got) = body.read(buffer, part, exchange.shared())? else {
-            transport.await_more(exchange, Some(body), None)?;
-            large = false;
-            continue;
-        };
-        let output = match (is_chunked, got) {
-            (true, 0) => 0..encoder.write_last_chunk(buffer)?,
-            (true, _) => BodyEncoder::frame_chunk(buffer, got),
-            (false, _) => {
-                encoder.count(got)?;
-                0..got
-            }
-        };
-        large |= got == room.len();
-        let sent = transport.send(exchange, output, &[], false)?;
         if let Some(pace) = &mut pace {
-            pace.after_piece(sent.min(got));
+            pace.after_piece(sent);
         }
     }
     transport.request_is_whole = !transport.upload_cut;
     encoder.finish()?;
     Ok(SentRequest { early_head: transport.early_head.take() })
+}
+
+/// The rest of the body is not sent: the engine is given what it counts on.
+#[cold]
+#[inline(never)]
+fn count_the_rest(encoder: &mut BodyEncoder, body: &BodyReader<'_>) -> Result<(), Stop> {
+    match body.length() {
+        BodyLength::Known(left) if !encoder.is_chunked() => {
+            encoder.count(usize::try_from(left).unwrap_or(usize::MAX))
+        }
+        _ => encoder.write_last_chunk(&mut [0; 16]).map(drop),
+    }
+}
+
+/// Sends a piece of a body in memory from where it is, behind so many bytes of the head. Returns how much of the body was
+/// sent.
+#[inline(never)] // Keeps its frame out of the waits of other bodies.
+fn send_from_memory(
+    transport: &mut Transport,
+    exchange: &mut Exchange,
+    encoder: &mut BodyEncoder,
+    body: &mut BodyReader<'_>,
+    head: usize,
+    most: usize,
+) -> Result<usize, Stop> {
+    let Some(bytes) = body.in_memory() else { return Ok(0) };
+    // With the head, so that the pieces of TLS are whole records.
+    let piece = &bytes[..bytes.len().min(most).min(MAX_PIECE.saturating_sub(head).max(1))];
+    let sent = transport.send(exchange, 0..head, piece, false)?;
+    let size = piece.len();
+    body.sent(size);
+    encoder.count(size)?;
+    Ok(sent.saturating_sub(head))
+}
+
+/// Reads a piece of the body into the output, framed as it is sent. Returns where it is there, and how much of it is of the
+/// body; `None` if the body has nothing for now.
+#[inline(never)] // Keeps its frame out of the wait for room.
+fn read_piece(
+    transport: &mut Transport,
+    exchange: &Exchange,
+    encoder: &mut BodyEncoder,
+    body: &mut BodyReader<'_>,
+    large: &mut bool,
+    most: usize,
+) -> Result<Option<(Range<usize>, usize)>, Stop> {
+    let is_chunked = encoder.is_chunked();
+    let buffer = transport.buffers.upload(*large);
+    let room = match is_chunked {
+        true => BodyEncoder::chunk_data(buffer.len()),
+        false => 0..buffer.len(),
+    };
+    let part = room.start..room.end.min(room.start.saturating_add(most));
+    let Some(got) = body.read(buffer, part, exchange.shared())? else { return Ok(None) };
+    let output = match (is_chunked, got) {
+        (true, 0) => 0..encoder.write_last_chunk(buffer)?,
+        (true, _) => BodyEncoder::frame_chunk(buffer, got),
+        (false, _) => {
+            encoder.count(got)?;
+            0..got
+        }
+    };
+    *large |= got == room.len();
+    Ok(Some((output, got)))
 }
 
 /// What few uploads have: a maximum rate, and a handle that counts them.
