@@ -260,6 +260,11 @@ impl Transport {
                 let what = "the peer closed the connection before the request was sent";
                 Err(Error::new(Kind::PeerClosed, what).into())
             }
+            // The same, if the read is what finds that the connection broke.
+            (Err(Stop::Io(error)), _) if has_begun && is_broken(&error) => {
+                self.upload_cut = true;
+                Ok(())
+            }
             // An alert explains more than the failed write that followed it.
             (Err(stop @ Stop::Tls(_)), _) => Err(stop),
             (_, Some(broken)) => Err(broken),
