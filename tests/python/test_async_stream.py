@@ -28,7 +28,7 @@ def test_a_slow_reader_buffers_little(serve):
             before, got = resident(), 0
             async for piece in r.aiter_bytes():
                 got += len(piece)
-                assert len(piece) <= 65536
+                assert len(piece) <= 262144
                 if got < 2_000_000:
                     await asyncio.sleep(0.005)
                     assert resident() - before < 16_000_000

@@ -16,6 +16,7 @@
 The package uses the C library libhangup.so.0 and shares its connections with C and C++ code in the process.
 """
 
+import os as _os
 import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
@@ -152,6 +153,17 @@ def __getattr__(name: str) -> object:
     globals()[name] = value
     _keep_modules()
     return value
+
+
+def _load_before_fork() -> None:
+    """The child of a fork would wait for ever for a module that another thread was importing at the fork."""
+    from importlib import import_module
+
+    for module in sorted({*_LAZY.values()}):
+        import_module(f".{module}", __name__)
+
+
+_os.register_at_fork(before=_load_before_fork)
 
 
 def __dir__() -> list[str]:
