@@ -30,7 +30,7 @@
 //! byte. The defaults never wait forever: 30 s for a place in the pool; 10 s each to resolve, to connect and for
 //! TLS; 60 s each to write, for the head and between two pieces of the body; no total. The error says which one
 //! ran out ([`Error::timeout`]), in which phase, whether the request may be sent again ([`Error::retry_safe`]), and whether
-//! the peer's TCP acknowledged it ([`Error::acknowledged`]): a server that is slow is told from a network that is away.
+//! the peer's TCP acknowledged it ([`Error::acknowledged`]): that separates a slow server from a lost network.
 //!
 //! ```
 //! use std::time::Duration;

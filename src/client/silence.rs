@@ -258,8 +258,8 @@ fn nothing_changes_while_nothing_can_be_connected_to() {
     }
 }
 
-/// A server that answers one connection, and whose queue for others is full until it is told to accept them; it
-/// answers the second request when it is told so again.
+/// A server that answers one connection, and whose queue for others is full until the test sends a message; it
+/// answers the second request after another message.
 fn full_queue(go: mpsc::Receiver<()>) -> (String, std::thread::JoinHandle<()>) {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -93,22 +93,10 @@ pub(super) fn dial(
     let given = pool.stop_dialling(record.id, control, reason, now);
     if let (Some(control), Some(dial)) = (background, dial) {
         let patience = if given.is_some() { LONGEST } else { GRACE };
-        let (pool, record) = (Arc::downgrade(pool), Arc::clone(record));
-        let (dial, until) = (Some(dial), now + patience);
+        let mut job = BackgroundDial::new(pool, Arc::clone(record), control, dial, now + patience);
+        job.reason = reason;
         // If there is no thread for it, the dial is dropped, which closes it.
-        let report = None;
-        let _ = BackgroundDial {
-            pool,
-            record,
-            control,
-            dial,
-            until,
-            reason,
-            report,
-            connecting: Cell::new(None),
-            done: false,
-        }
-        .start();
+        let _ = job.start();
     }
     given.map(Outcome::Given).ok_or_else(|| failure.into())
 }
@@ -124,21 +112,8 @@ pub(super) fn begin_background_dials(
     let mut begun = 0;
     let mut refused = None;
     for (record, control) in slots {
-        let (dial, until) = (Some(prepare(pool, &record, false)), Instant::now() + LONGEST);
-        let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
-        let report = None;
-        let job = BackgroundDial {
-            pool,
-            record,
-            control,
-            dial,
-            until,
-            reason,
-            report,
-            connecting: Cell::new(None),
-            done: false,
-        };
-        match job.start() {
+        let (dial, until) = (prepare(pool, &record, false), Instant::now() + LONGEST);
+        match BackgroundDial::new(pool, record, control, dial, until).start() {
             Ok(()) => begun += 1,
             Err(error) => refused = Some(error),
         }
@@ -161,23 +136,12 @@ pub(super) fn begin_second_dial(
     let new_control = || Control::detached(pool);
     let slot = pool.reserve_second_dial(suspected.id, &suspected.key, new_control);
     let (record, control) = slot?;
-    let (dial, until) = (Some(prepare(pool, &record, small_segments)), Instant::now() + LONGEST);
-    let (pool, reason) = (Arc::downgrade(pool), CloseReason::DialFailed);
+    let (dial, until) = (prepare(pool, &record, small_segments), Instant::now() + LONGEST);
     let (second, report) = SecondDial::new(notify);
-    let report = Some(report);
+    let mut job = BackgroundDial::new(pool, record, control, dial, until);
+    job.report = Some(report);
     // Without a thread for it the job is dropped, and with it the report.
-    let _ = BackgroundDial {
-        pool,
-        record,
-        control,
-        dial,
-        until,
-        reason,
-        report,
-        connecting: Cell::new(None),
-        done: false,
-    }
-    .start();
+    let _ = job.start();
     Some(second)
 }
 
@@ -253,6 +217,26 @@ struct BackgroundDial {
 }
 
 impl BackgroundDial {
+    fn new(
+        pool: &Arc<Pool>,
+        record: Arc<Record>,
+        control: Arc<Control>,
+        dial: Box<Dial>,
+        until: Instant,
+    ) -> Self {
+        Self {
+            pool: Arc::downgrade(pool),
+            record,
+            control,
+            dial: Some(dial),
+            until,
+            reason: CloseReason::DialFailed,
+            report: None,
+            connecting: Cell::new(None),
+            done: false,
+        }
+    }
+
     /// If there is no thread for it, the job is dropped, which closes the dial.
     fn start(self) -> io::Result<()> {
         DIALS.run_now(move || self.run())

@@ -18,7 +18,7 @@ use super::sys::{self, Heard, LocalAddress, RouteSocket};
 use crate::process::PerProcess;
 use crate::runtime::on_thread_stack;
 
-/// What is told of changes: a manager.
+/// A manager, which is called when the network has changed.
 pub(crate) trait NetworkUser: Send + Sync {
     /// Whether it wants to be told.
     fn wants_changes(&self) -> bool;

@@ -623,7 +623,7 @@ mod tests {
             race.running.push(attempt(!second));
             race.lost(&attempt(second), error);
             assert_eq!(running(&race, address), left);
-            assert_eq!(race.failure.is_some(), !second, "what the first one is told is reported");
+            assert_eq!(race.failure.is_some(), !second, "the failure of the first one is reported");
         }
         // The last that is left.
         let mut race = between(&[]);
