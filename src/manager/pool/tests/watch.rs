@@ -54,7 +54,13 @@ impl Case {
     /// An idle connection, or a new one whose socket is made by `connect`.
     fn take(&self, fresh: bool, connect: impl FnOnce(u64) -> Stream) -> InUse {
         let control = Control::new(&self.pool);
-        let connection = match self.pool.checkout(&self.key, &control, fresh, self.now).unwrap() {
+        let mut checkout = self.pool.checkout(&self.key, &control, fresh, self.now).unwrap();
+        // There are no limits, but the dial of an exchange that was given another connection may be promised.
+        while let Checkout::Wait { .. } = checkout {
+            thread::yield_now();
+            checkout = self.pool.poll(&control).unwrap();
+        }
+        let connection = match checkout {
             Checkout::Open(connection) => connection,
             Checkout::Dial(record) => {
                 let stream = connect(record.id);
@@ -64,7 +70,7 @@ impl Case {
                     Dialled::Mine(connection) | Dialled::Other(connection) => connection,
                 }
             }
-            Checkout::Wait { .. } => panic!("there are no limits"),
+            Checkout::Wait { .. } => unreachable!("the loop waits for another outcome"),
         };
         InUse { control, connection }
     }
