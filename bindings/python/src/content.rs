@@ -87,9 +87,10 @@ fn read_known<'py>(
     let (at, room) = if size == 0 { (&raw mut none as usize, 1) } else { (at, size) };
     match blocking(py, || fill(response, at, room, at_most))? {
         Ok(got) if got == size => Ok(Ok(content)),
-        // SAFETY: the library wrote that many bytes there.
         Ok(got) => {
-            Ok(Ok(PyBytes::new(py, unsafe { crate::response::bytes(at as *const u8, got) })))
+            // SAFETY: the library wrote that many bytes there.
+            let read = unsafe { crate::response::bytes(at as *const u8, got) };
+            Ok(Ok(PyBytes::new(py, read)))
         }
         Err(failure) => Ok(Err(failure)),
     }

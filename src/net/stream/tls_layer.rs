@@ -64,10 +64,7 @@ impl TlsLayer {
         let outcome = match room.get(..got) {
             Some(records) if got > 0 => self.decrypt(records, into),
             // An end of the stream.
-            _ => self.tls.read_tls(&mut io::empty()).map(|end| {
-                self.process_after_data(end);
-                end
-            }),
+            _ => self.tls.read_tls(&mut io::empty()).inspect(|&end| self.process_after_data(end)),
         };
         if got >= LARGEST_RECORD {
             // More follows, most likely; after a small read the memory is given back.
