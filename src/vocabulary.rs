@@ -426,7 +426,7 @@ vocabulary! {
         /// 3,000 ms apart, or as far apart as that time is long if it is shorter, and three that are not answered end the
         /// connection: after 24,000 ms by default. TCP counts in whole seconds, and at least one. An idle connection that does
         /// not answer is not used: it is closed for HANGUP_CLOSE_REASON_PEER_SILENT before a request is sent on it. On a
-        /// connection of HANGUP_CONNECTION_MODE_CLOSE_AFTER the kernel is told of it in the first wait of more than a second.
+        /// connection of HANGUP_CONNECTION_MODE_CLOSE_AFTER this is set in the first wait of more than a second.
         KeepAliveMs = 9 "keep_alive_ms",
     }
 }

@@ -448,12 +448,12 @@ fn an_upload_whose_large_segments_get_lost_is_sent_again_in_small_ones() {
         let bodies: Vec<usize> = server.bodies(1).iter().map(Vec::len).collect();
         assert_eq!((server.connections(), bodies), (2, vec![100_000]));
         let next = || events.next(Some(Duration::ZERO)).unwrap();
-        let told = std::iter::from_fn(next).filter(|event| {
+        let seen = std::iter::from_fn(next).filter(|event| {
             let kinds = [EventKind::Suspected, EventKind::Probed, EventKind::Lost];
             kinds.contains(&event.kind)
         });
         let (kinds, ids): (Vec<_>, Vec<_>) =
-            told.map(|event| (event.kind, event.connection)).unzip();
+            seen.map(|event| (event.kind, event.connection)).unzip();
         assert_eq!(kinds, [EventKind::Suspected, EventKind::Probed, EventKind::Lost]);
         assert!(ids.iter().all(|id| *id == ids[0] && *id != got.connection));
         assert_eq!(client.manager().close_reason(ids[0]), Some(CloseReason::PeerSilent));

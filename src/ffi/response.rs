@@ -236,11 +236,24 @@ pub unsafe extern "C" fn hangup_response_read(
 ) -> hangup_status {
     guard(error, || {
         let got = unsafe { out(got)? };
-        let opened = unsafe { hangup_response::borrow(response)? };
-        let into = unsafe { buffer(into, room)? };
-        *got = opened.reading()?.body.read(into)?;
+        *got = unsafe { read_into(response, into, room, |body, into| body.read(into))? };
         Ok(())
     })
+}
+
+/// Reads into a buffer of the caller's.
+///
+/// # Safety
+/// As for [`buffer`], and `response` is NULL or a response.
+unsafe fn read_into(
+    response: *mut hangup_response,
+    into: *mut c_void,
+    room: usize,
+    read: impl FnOnce(&mut ResponseBody, &mut [u8]) -> Result<usize, Error>,
+) -> Result<usize, Error> {
+    // SAFETY: as for the caller.
+    let (opened, into) = unsafe { (hangup_response::borrow(response)?, buffer(into, room)?) };
+    read(&mut opened.reading()?.body, into)
 }
 
 /// From here on the body is read as it arrives, and its content codings are not undone.
@@ -271,9 +284,8 @@ pub unsafe extern "C" fn hangup_response_read_full(
 ) -> hangup_status {
     guard(error, || {
         let got = unsafe { out(got)? };
-        let opened = unsafe { hangup_response::borrow(response)? };
-        let into = unsafe { buffer(into, room)? };
-        *got = opened.reading()?.body.read_full(into, at_most)?;
+        *got =
+            unsafe { read_into(response, into, room, |body, into| body.read_full(into, at_most))? };
         Ok(())
     })
 }

@@ -44,7 +44,7 @@ pub struct Limits {
     ///
     /// An idle connection that does not answer is not used: it is closed with
     /// [`CloseReason::PeerSilent`](crate::CloseReason::PeerSilent) before a request is sent on it. On a connection of
-    /// [`ConnectionMode::CloseAfter`](crate::ConnectionMode::CloseAfter) the kernel is told of it in the first wait of
+    /// [`ConnectionMode::CloseAfter`](crate::ConnectionMode::CloseAfter) this is set in the first wait of
     /// more than a second.
     pub keep_alive: Option<Duration>,
 }

@@ -20,10 +20,10 @@ use crate::runtime::on_thread_stack;
 
 /// A manager, which is called when the network has changed.
 pub(crate) trait NetworkUser: Send + Sync {
-    /// Whether it wants to be told.
+    /// Whether it is to be called.
     fn wants_changes(&self) -> bool;
 
-    /// Whether it wants to be told, and has idle connections, which may be lost without a word.
+    /// Whether it is to be called, and has idle connections, which may be lost unnoticed.
     fn needs_changes(&self) -> bool;
 
     fn network_changed(&self, change: &NetworkChange);

@@ -139,7 +139,7 @@ impl<K, V> Default for Remembered<K, V> {
 }
 
 /// The largest segment that gets through where large ones get lost, in bytes without headers: what each host must take
-/// that is told nothing else (RFC 9293 section 3.7.1), so that no smaller one is worth a try. The packets are of 576 bytes,
+/// if nothing else was agreed on (RFC 9293 section 3.7.1), so that no smaller one is worth a try. The packets are of 576 bytes,
 /// which IPv4 reassembles everywhere (RFC 791), and of 1280, which each link of IPv6 carries (RFC 8200 section 5).
 pub(crate) fn small_segment(peer: IpAddr) -> u32 {
     if peer.is_ipv4() { 536 } else { 1220 }

@@ -32,7 +32,7 @@ pub(crate) struct Socket {
     second: OnceLock<Arc<Self>>,
     /// What the system knew of the connection when it was last to be kept.
     kept_info: OnceLock<Box<TcpInfo>>,
-    /// After how many seconds of silence the peer is to be probed, until the system was told so; 0 for never.
+    /// After how many seconds of silence the peer is to be probed, until the system was asked to; 0 for never.
     probes_later: AtomicU32,
     /// Where it was made: see [`fork_generation`].
     process: u32,
@@ -99,19 +99,19 @@ impl Socket {
         }
     }
 
-    /// Its peer is to be probed when it is silent. The system is told with [`begin_probes`](InUse::begin_probes): that takes
+    /// Its peer is to be probed when it is silent. The system is asked for it by [`begin_probes`](InUse::begin_probes): that takes
     /// four system calls, which a connection of one short exchange does not need.
     pub(super) fn probe_later(&self, probes: Probes) {
         self.probes_later.store(probes.seconds(), Ordering::Relaxed);
     }
 
-    /// Has the system probe the peer from now on, if it was not told before. For a socket that becomes idle.
+    /// Has the system probe the peer from now on, if it was not asked before. For a socket that becomes idle.
     #[inline]
     pub(crate) fn begin_probes(&self) {
         if self.probes_later.load(Ordering::Relaxed) != 0
             && let Some(inside) = self.enter()
         {
-            inside.tell_of_probes();
+            inside.ask_for_probes();
         }
     }
 
@@ -185,17 +185,17 @@ impl InUse<'_> {
         self.0.source()
     }
 
-    /// Whether the system is still to be told to probe the peer.
+    /// Whether the system is still to be asked to probe the peer.
     #[inline]
     pub(crate) fn probes_are_due(&self) -> bool {
         self.0.probes_later.load(Ordering::Relaxed) != 0
     }
 
-    /// Has the system probe the peer from now on, if it was not told before. For a wait that may be long.
+    /// Has the system probe the peer from now on, if it was not asked before. For a wait that may be long.
     #[inline]
     pub(crate) fn begin_probes(&self) {
         if self.probes_are_due() {
-            self.tell_of_probes();
+            self.ask_for_probes();
         }
     }
 
@@ -208,7 +208,7 @@ impl InUse<'_> {
 
     #[cold]
     #[inline(never)]
-    fn tell_of_probes(&self) {
+    fn ask_for_probes(&self) {
         let seconds = self.0.probes_later.swap(0, Ordering::Relaxed);
         if seconds != 0 {
             Probes::after(Duration::from_secs(seconds.into())).begin(&self.0.inner);

@@ -299,7 +299,7 @@ impl Stream {
 
     /// Sends `first` and then `rest`, or as much as can be sent at once. `more`: the rest of the message follows.
     /// `listen`: returns when there is something to read while there is no room to go on. `until` is called for the
-    /// deadline only if there is something to wait for, and is told whether bytes were sent since it was called last.
+    /// deadline only if there is something to wait for; its argument says whether bytes were sent since its last call.
     pub(crate) fn send(
         &mut self,
         first: &[u8],
@@ -543,7 +543,7 @@ fn first_ready(socket: &InUse<'_>, interest: Interest, until: WaitUntil) -> Resu
     ready(socket, interest, until).map(drop)
 }
 
-/// How long a wait is before the system is told to probe the peer: it begins after a second of silence at the earliest.
+/// How long a wait is before the system is asked to probe the peer: it begins after a second of silence at the earliest.
 const SOON: Duration = Duration::from_secs(1);
 
 /// How a connection that was open was lost.

@@ -1,9 +1,9 @@
-//! What the kernel tells of addresses, routes and interfaces that change: rtnetlink(7).
+//! What the kernel reports of addresses, routes and interfaces that change: rtnetlink(7).
 //!
 //! Which change it was is not taken from the messages, because they can be lost (netlink(7), ENOBUFS) and may be
-//! undone by the next one. They only tell that it is time to compare the addresses with those of before.
+//! undone by the next one. They only mean that it is time to compare the addresses with those of before.
 
-/// What messages told of.
+/// What messages reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::net) struct Heard {
     /// The local addresses may be others.
