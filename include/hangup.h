@@ -3680,6 +3680,41 @@ hangup_status hangup_queue_set_caller_runs(const hangup_queue *queue,
                                            hangup_error **error);
 
 /**
+ * A descriptor for the event loop of a program (epoll(7), libuv, GLib, asyncio) that does this queue's work itself: no other
+ * thread has to be woken for it. It is readable while there is work that is ready or a completion to take, at the next timeout
+ * of what was submitted, and after hangup_queue_close. When it is readable, call hangup_queue_drive, and then hangup_queue_next
+ * with a timeout of 0 until it returns HANGUP_TIMED_OUT. Only poll it, level-triggered; it is closed with the queue.
+ *
+ * From the first call on, what is submitted to this queue runs in an event loop of its own, whatever hangup_set_io_threads says;
+ * what was submitted before is not affected. So call it before the first submission. Queues that are driven by several threads
+ * do not wait for each other. If the program does not call hangup_queue_drive although the descriptor is readable, because it
+ * computes or blocks, a thread of the library does the work after 10 to 20 milliseconds, until hangup_queue_drive is called
+ * again. A thread that waits in hangup_queue_next for this queue does the work as well. Once there is a driven queue, there is
+ * one more thread of the library for it, which sleeps while the program drives.
+ *
+ * The work runs on separate stacks on the thread that calls: see hangup_queue_set_caller_runs, whose conditions apply. With the
+ * environment variable HANGUP_ENGINE=threads, and where there are no such stacks, threads of the library do all of the work,
+ * and the descriptor is that of hangup_queue_fd.
+ *
+ * -1 on failure, and for NULL: the process has no free descriptor or thread, or it is the child of a fork.
+ */
+int32_t hangup_queue_drive_fd(const hangup_queue *queue);
+
+/**
+ * Does the work of this queue that is ready, on this thread: receives, sends, decrypts, decodes. Never waits; returns after a
+ * bounded amount of work, and if there is more, the descriptor of hangup_queue_drive_fd stays readable. Then take the
+ * completions with hangup_queue_next and a timeout of 0 until it returns HANGUP_TIMED_OUT: the descriptor does not show again
+ * those that came during this call.
+ *
+ * Threads: one at a time drives a queue; it does nothing while another thread does so. Functions of the program that the
+ * library calls for its work (hangup_client_set_trace and others) may be called on this thread; called by one of them, it does
+ * nothing.
+ *
+ * Fails: HANGUP_INVALID_STATE before hangup_queue_drive_fd; HANGUP_FORKED in the child of a fork; HANGUP_NULL.
+ */
+hangup_status hangup_queue_drive(hangup_queue *queue);
+
+/**
  * Closes the queue: a wait in hangup_queue_next ends, nothing more can be submitted to it, and when all completions were
  * taken, that function returns HANGUP_CLOSED. Work in progress still arrives. From any thread; never blocks. Can be called
  * again.

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use once_cell::sync::OnceCell;
+
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::runtime::{
-    Descriptor, Driver, Engine, Notify, WaitFor, WaitUntil, WakeReason, WakeTarget, wait,
-    wake_deferred, was_interrupted,
+    Descriptor, Driver, Engine, HostLoop, Notify, SpawnPlace, WaitFor, WaitUntil, WakeReason,
+    WakeTarget, wait, wake_deferred, was_interrupted,
 };
 use crate::sync::{Mutex, lock};
 use crate::timeouts::Deadline;
@@ -34,6 +36,9 @@ pub(crate) struct Queue<T> {
     notify: Arc<Notify>,
     /// A receiver that waits may run the event loop.
     caller_runs: AtomicBool,
+    /// The loop of the work that is submitted to this queue, which its host drives. Inner `None`: there are no
+    /// coroutines.
+    host: OnceCell<Option<Arc<HostLoop>>>,
 }
 
 /// A sending end, which may outlive the receiving end. Threads: any thread at any time.
@@ -97,7 +102,13 @@ impl<T> Queue<T> {
             listeners: AtomicUsize::new(0),
             process: fork_generation(),
         });
-        Ok(Self { shared, fetched: Mutex::default(), notify, caller_runs: AtomicBool::new(false) })
+        Ok(Self {
+            shared,
+            fetched: Mutex::default(),
+            notify,
+            caller_runs: AtomicBool::new(false),
+            host: OnceCell::new(),
+        })
     }
 
     /// Whether a thread that waits in [`next`](Self::next) may run the event loop meanwhile. It then runs
@@ -141,6 +152,9 @@ impl<T> Queue<T> {
     /// Waits until there may be an item. If that is allowed and no other thread waits for this engine's work,
     /// this thread runs the event loop, and no thread has to be woken when the work is done.
     fn wait(&self, until: WaitUntil) -> io::Result<WakeReason> {
+        if let Some(driver) = self.host().and_then(|host| host.try_drive()) {
+            return Ok(self.wait_as_host(&driver, until));
+        }
         if let Some(driver) = self.try_drive() {
             let woken = driver.run(until, || self.is_waiting());
             lock(&self.shared.inner).driver = None;
@@ -159,6 +173,69 @@ impl<T> Queue<T> {
         };
         self.shared.listeners.fetch_sub(1, Ordering::SeqCst);
         woken
+    }
+
+    /// This thread is the host, and waits by running the loop of this queue.
+    fn wait_as_host(&self, driver: &Driver, until: WaitUntil) -> WakeReason {
+        lock(&self.shared.inner).driver = Some(driver.waker());
+        // The host does not wait for the descriptor meanwhile.
+        self.shared.listeners.fetch_sub(1, Ordering::SeqCst);
+        let woken = driver.run(until, || self.is_waiting());
+        let mut inner = lock(&self.shared.inner);
+        inner.driver = None;
+        self.shared.listeners.fetch_add(1, Ordering::SeqCst);
+        // This thread takes one; the descriptor shows the others.
+        if self.shared.count.load(Ordering::SeqCst) > 1 {
+            self.shared.update_signal(&mut inner);
+        }
+        drop(inner);
+        match woken {
+            WakeReason::Interrupted if !was_interrupted() => WakeReason::Notified,
+            woken => woken,
+        }
+    }
+
+    /// A descriptor for a host that drives: readable while there is an item, after [`close`](Self::close), and while
+    /// [`drive`](Self::drive) has something to do. From the first call on, what is submitted with
+    /// [`place`](Self::place) runs in a loop of this queue's own. It is closed with the queue.
+    ///
+    /// # Errors
+    /// [`Kind::Forked`], [`Kind::System`].
+    pub(crate) fn drive_descriptor(&self) -> Result<Descriptor, Error> {
+        self.shared.check_process()?;
+        let beside = self.descriptor();
+        let host = self.host.get_or_try_init(|| HostLoop::start(beside)).map_err(|error| {
+            Error::from_os(Kind::System, "can't start the event loop of a queue", &error)
+        })?;
+        Ok(host.as_ref().map_or(beside, |host| host.descriptor()))
+    }
+
+    /// Runs on this thread what is ready. Doesn't wait. After it the items are to be taken until there is none:
+    /// the descriptor does not show those that came meanwhile.
+    ///
+    /// # Errors
+    /// [`Kind::Forked`]; [`Kind::InvalidState`] before [`drive_descriptor`](Self::drive_descriptor).
+    pub(crate) fn drive(&self) -> Result<(), Error> {
+        self.shared.check_process()?;
+        let Some(host) = self.host.get() else {
+            let what = "this queue has no event loop to drive: call hangup_queue_drive_fd first, and poll what it returns";
+            return Err(Error::new(Kind::InvalidState, what));
+        };
+        if let Some(host) = host {
+            self.shared.listeners.fetch_sub(1, Ordering::SeqCst);
+            host.visit();
+            self.shared.listeners.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Where this thread spawns the work of this queue.
+    pub(crate) fn place(&self) -> SpawnPlace {
+        SpawnPlace::enter(self.host())
+    }
+
+    fn host(&self) -> Option<&Arc<HostLoop>> {
+        self.host.get()?.as_ref()
     }
 
     fn try_drive(&self) -> Option<Driver> {

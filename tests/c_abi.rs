@@ -275,6 +275,11 @@ fn taker() {
 }
 
 #[test]
+fn drive() {
+    Given::default().hello("hello").large().silent().run("drive.c");
+}
+
+#[test]
 fn own_stack() {
     Given::default().hello("hello").run("own_stack.c");
 }

@@ -25,6 +25,7 @@ const VERBS: &[&str] = &[
     "close_origin",
     "download",
     "drain",
+    "drive",
     "fire",
     "fire_after",
     "free_body",

@@ -1661,6 +1661,19 @@ public:
     /** Readable while there is a completion to take: for an event loop, which then calls next(zero) until it is empty. */
     [[nodiscard]] int fd() const noexcept { return hangup_queue_fd(handle_.get()); }
     /**
+     * For an event loop that does this queue's work on its own thread: readable while there is work or a completion. Then the
+     * loop calls drive(), and next(zero) until it is empty. To be called before the first submission; see hangup_queue_drive_fd.
+     */
+    [[nodiscard]] int drive_fd() const {
+        int fd = hangup_queue_drive_fd(handle_.get());
+        if (fd < 0) {
+            detail::check(HANGUP_SYSTEM);
+        }
+        return fd;
+    }
+    /** Does the work that is ready, on this thread. Never waits. */
+    void drive() const { detail::check(hangup_queue_drive(handle_.get())); }
+    /**
      * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
      * look at the stack of the thread that they interrupt. See hangup_queue_set_caller_runs.
      */

@@ -17,8 +17,9 @@ use super::response::{ResponseHandle, borrowed, hangup_response};
 use super::stream::{self, StreamHandle, hangup_stream};
 use super::upload::hangup_upload;
 use crate::error::Error;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueSender};
 use crate::response::{Piece, Response};
+use crate::runtime::SpawnPlace;
 use crate::threads::set_io_threads;
 use crate::vocabulary::{CompletionType, Kind};
 
@@ -169,6 +170,43 @@ pub unsafe extern "C" fn hangup_queue_set_caller_runs(
     })
 }
 
+/// A descriptor for the event loop of a program (epoll(7), libuv, GLib, asyncio) that does this queue's work itself: no other
+/// thread has to be woken for it. It is readable while there is work that is ready or a completion to take, at the next timeout
+/// of what was submitted, and after hangup_queue_close. When it is readable, call hangup_queue_drive, and then hangup_queue_next
+/// with a timeout of 0 until it returns HANGUP_TIMED_OUT. Only poll it, level-triggered; it is closed with the queue.
+///
+/// From the first call on, what is submitted to this queue runs in an event loop of its own, whatever hangup_set_io_threads says;
+/// what was submitted before is not affected. So call it before the first submission. Queues that are driven by several threads
+/// do not wait for each other. If the program does not call hangup_queue_drive although the descriptor is readable, because it
+/// computes or blocks, a thread of the library does the work after 10 to 20 milliseconds, until hangup_queue_drive is called
+/// again. A thread that waits in hangup_queue_next for this queue does the work as well. Once there is a driven queue, there is
+/// one more thread of the library for it, which sleeps while the program drives.
+///
+/// The work runs on separate stacks on the thread that calls: see hangup_queue_set_caller_runs, whose conditions apply. With the
+/// environment variable HANGUP_ENGINE=threads, and where there are no such stacks, threads of the library do all of the work,
+/// and the descriptor is that of hangup_queue_fd.
+///
+/// -1 on failure, and for NULL: the process has no free descriptor or thread, or it is the child of a fork.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_queue_drive_fd(queue: *const hangup_queue) -> i32 {
+    or_default(-1, || Ok(unsafe { hangup_queue::borrow(queue)? }.drive_descriptor()?.number()))
+}
+
+/// Does the work of this queue that is ready, on this thread: receives, sends, decrypts, decodes. Never waits; returns after a
+/// bounded amount of work, and if there is more, the descriptor of hangup_queue_drive_fd stays readable. Then take the
+/// completions with hangup_queue_next and a timeout of 0 until it returns HANGUP_TIMED_OUT: the descriptor does not show again
+/// those that came during this call.
+///
+/// Threads: one at a time drives a queue; it does nothing while another thread does so. Functions of the program that the
+/// library calls for its work (hangup_client_set_trace and others) may be called on this thread; called by one of them, it does
+/// nothing.
+///
+/// Fails: HANGUP_INVALID_STATE before hangup_queue_drive_fd; HANGUP_FORKED in the child of a fork; HANGUP_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_queue_drive(queue: *mut hangup_queue) -> hangup_status {
+    status(|| unsafe { hangup_queue::borrow(queue)? }.drive())
+}
+
 /// Closes the queue: a wait in hangup_queue_next ends, nothing more can be submitted to it, and when all completions were
 /// taken, that function returns HANGUP_CLOSED. Work in progress still arrives. From any thread; never blocks. Can be called
 /// again.
@@ -209,7 +247,7 @@ pub unsafe extern "C" fn hangup_client_submit(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let request = unsafe { hangup_request::borrow(request)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         let request = lock_request(request)?.take()?;
         client.submit_with(request, move |outcome| {
             queue.put(Completion { tag, outcome: Outcome::Response(outcome) });
@@ -238,7 +276,7 @@ pub unsafe extern "C" fn hangup_client_submit_download(
     guard(error, || {
         let client = unsafe { hangup_client::borrow(client)? };
         let request = unsafe { hangup_request::borrow(request)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         let (path, options) = unsafe { (text(path, "path")?, download::read(options)?) };
         let request = lock_request(request)?.take()?;
         client.submit_download_with(request, path, &options, move |outcome| {
@@ -270,7 +308,7 @@ pub unsafe extern "C" fn hangup_response_submit_read(
 ) -> hangup_status {
     guard(error, || {
         let opened = unsafe { hangup_response::borrow(response)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         let response = Arc::downgrade(opened);
         opened.begin_read(at_most, move |piece| {
             let read = ReadCompletion { response, piece: Some(piece) };
@@ -296,7 +334,7 @@ pub unsafe extern "C" fn hangup_stream_submit_read(
 ) -> hangup_status {
     guard(error, || {
         let opened = unsafe { hangup_stream::borrow(stream)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         let stream = Arc::downgrade(opened);
         opened.stream.submit_read(at_most, move |read| {
             let read = StreamReadCompletion { stream, read: Some(read) };
@@ -324,7 +362,7 @@ pub unsafe extern "C" fn hangup_stream_submit_write(
     guard(error, || {
         let opened = unsafe { hangup_stream::borrow(stream)? };
         let data = unsafe { bytes(data, size, "data")? }.to_vec();
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         opened.stream.submit_write(data, move |wrote| {
             queue.put(Completion { tag, outcome: Outcome::StreamWrite(wrote) });
         })
@@ -344,7 +382,7 @@ pub unsafe extern "C" fn hangup_stream_submit_shutdown_write(
 ) -> hangup_status {
     guard(error, || {
         let opened = unsafe { hangup_stream::borrow(stream)? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         opened.stream.submit_shutdown_write(move |ended| {
             queue.put(Completion { tag, outcome: Outcome::StreamWrite(ended) });
         })
@@ -371,7 +409,7 @@ pub unsafe extern "C" fn hangup_upload_submit_write(
     guard(error, || {
         let upload = unsafe { hangup_upload::borrow(upload)? };
         let data = unsafe { bytes(data, size, "body")? };
-        let queue = unsafe { hangup_queue::borrow(queue)? }.sender()?;
+        let (queue, _place) = submitter(unsafe { hangup_queue::borrow(queue)? })?;
         let _writing = upload.enter()?;
         upload.writer.begin_write(data.to_vec(), move |wrote| {
             queue.put(Completion { tag, outcome: Outcome::UploadWrite(wrote) });
@@ -391,6 +429,11 @@ pub unsafe extern "C" fn hangup_set_io_threads(
     error: *mut *mut hangup_error,
 ) -> hangup_status {
     guard(error, || set_io_threads(count))
+}
+
+/// The sending end for one submission, and where its work is spawned meanwhile.
+fn submitter(queue: &Queue<Completion>) -> Result<(QueueSender<Completion>, SpawnPlace), Error> {
+    Ok((queue.sender()?, queue.place()))
 }
 
 impl Completion {

@@ -108,8 +108,7 @@ impl Engine {
 
 impl Form {
     fn begin() -> io::Result<Self> {
-        let threads = std::env::var_os("HANGUP_ENGINE").is_some_and(|form| form == "threads");
-        if threads || !stackful::AVAILABLE {
+        if stackful::are_off() {
             return Ok(Self::Threads);
         }
         let first = IoThread::start()?;

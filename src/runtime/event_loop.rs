@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use super::fiber::Fiber;
-use super::reactor::{Job, Reactor, WAKER};
+use super::reactor::{Job, Reactor, TIMER, WAKER};
 use super::readiness::Readiness;
 use super::run_queue::{FiberKey, RunQueue};
 use super::stackful::{Stackful, Stacks};
@@ -34,6 +34,8 @@ pub(super) struct EventLoop {
     turns: Cell<usize>,
     /// When unneeded stacks are given back next.
     trim_at: Cell<Instant>,
+    /// When a resting loop's timer wakes its host, if it is set.
+    timer_at: Cell<Option<Instant>>,
 }
 
 impl EventLoop {
@@ -45,6 +47,7 @@ impl EventLoop {
             deferred_wakes: RefCell::default(),
             turns: Cell::new(0),
             trim_at: Cell::new(Instant::now()),
+            timer_at: Cell::new(None),
         }
     }
 
@@ -84,6 +87,40 @@ impl EventLoop {
         }
     }
 
+    /// Runs what is ready, for a bounded time. Doesn't wait. [`rest`](Self::rest) has to follow.
+    pub(super) fn run_ready(self: &Rc<Self>) {
+        let _here = Here::begin(self);
+        self.reactor().end_sleep();
+        for _ in 0..ROUNDS_OF_A_VISIT {
+            self.take_inbox();
+            // A signal that interrupts it has taken no event away.
+            let _ = self.poll(Some(Duration::ZERO));
+            if !self.queue.has_due() {
+                self.take_inbox();
+            }
+            self.run_due();
+            if !self.queue.has_due() && !self.reactor().has_inbox() {
+                break;
+            }
+        }
+    }
+
+    /// No thread runs the loop from here on: what the reactor's descriptor shows says whether there is something to do.
+    pub(super) fn rest(&self) {
+        let trim = self.stacks.borrow().has_many().then(|| self.trim_at.get());
+        let next = self.queue.next_deadline().into_iter().chain(trim).min();
+        // A timer that is early costs a look at the clock; to set it anew for each later deadline would cost more.
+        if let Some(next) = next
+            && self.timer_at.get().is_none_or(|earlier| next < earlier)
+        {
+            self.timer_at.set(Some(next));
+            self.reactor().ring_after(next.saturating_duration_since(Instant::now()));
+        }
+        if !self.reactor().begin_sleep() || self.queue.has_due() {
+            self.reactor().ring();
+        }
+    }
+
     /// Asks the kernel and the clock what has happened; waits for that, at most for so long. An error means
     /// that a signal ended the wait.
     fn poll(&self, timeout: Option<Duration>) -> io::Result<()> {
@@ -103,8 +140,12 @@ impl EventLoop {
         let now = Instant::now();
         self.queue.set_now(now);
         self.turns.set(0);
-        for event in events.iter().filter(|event| event.token() != WAKER) {
-            self.queue.source_is_ready(event.token().0, readiness_of(event));
+        for event in &*events {
+            match event.token() {
+                WAKER => {}
+                TIMER => self.timer_at.set(None),
+                token => self.queue.source_is_ready(token.0, readiness_of(event)),
+            }
         }
         drop(kernel);
         self.queue.wake_expired();
@@ -253,6 +294,8 @@ fn readiness_of(event: &mio::event::Event) -> Readiness {
 
 /// Turns between two looks at the kernel.
 const BATCH: usize = 16;
+/// How often a visit of a host looks at the kernel at most: the host has other work, too.
+const ROUNDS_OF_A_VISIT: usize = 8;
 /// Turns between two deferred wake-ups: few enough to add no delay that a program could notice, enough to
 /// spare most of the system calls.
 const TURNS_PER_WAKE: usize = 8;

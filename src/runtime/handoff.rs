@@ -90,10 +90,78 @@ impl<T> LoopHandoff<T> {
         }
     }
 
+    /// The thread lets a host have the loop, which comes whenever there is something to do; `ring` calls it. Returns the
+    /// loop if the host stays away for a [`HOST_INTERVAL`] although there is something. `has_work` says whether there is;
+    /// with `true` it waits until there is. So the thread sleeps while there is nothing and while a driver stays in the
+    /// loop, and looks rarely at a host that is busy.
+    pub(super) fn lend(
+        &self,
+        event_loop: T,
+        ring: impl FnOnce(),
+        has_work: impl Fn(bool) -> bool,
+    ) -> T {
+        let mut state = lock(&self.state);
+        self.wanted.store(false, Ordering::Relaxed);
+        state.location = LoopLocation::Free(event_loop);
+        self.for_driver.notify_all();
+        drop(state);
+        ring();
+        loop {
+            has_work(true);
+            loop {
+                let mut state = lock(&self.state);
+                let with_driver = matches!(state.location, LoopLocation::WithDriver);
+                let stays = with_driver && !state.driven;
+                state.driven = false;
+                state = if stays { self.sleep(state) } else { self.nap(state, HOST_INTERVAL) };
+                let is_away = !state.driven && !matches!(state.location, LoopLocation::WithDriver);
+                drop(state);
+                if !is_away {
+                    continue;
+                }
+                if !has_work(false) {
+                    break;
+                }
+                let mut state = lock(&self.state);
+                if !state.driven
+                    && let Some(event_loop) = state.take(LoopLocation::WithThread)
+                {
+                    return event_loop;
+                }
+            }
+        }
+    }
+
+    /// Returns the loop to a host if it is free. If its thread has it, the thread is asked to lend it. Doesn't wait.
+    pub(super) fn try_take(&self, ask: impl FnOnce()) -> Option<T> {
+        let mut state = lock(&self.state);
+        state.driven = true;
+        if matches!(state.location, LoopLocation::WithThread) {
+            if !self.wanted.swap(true, Ordering::Relaxed) {
+                ask();
+            }
+            return None;
+        }
+        state.take(LoopLocation::WithDriver)
+    }
+
+    /// Returns the loop to a host; `None` if another thread drives it, or if it has ended. If its own thread has it,
+    /// waits for the end of the round.
+    pub(super) fn take_when_free(&self, ask: impl Fn()) -> Option<T> {
+        let mut state = lock(&self.state);
+        while matches!(state.location, LoopLocation::WithThread) {
+            self.wanted.store(true, Ordering::Relaxed);
+            ask();
+            state = self.for_driver.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.driven = true;
+        state.take(LoopLocation::WithDriver)
+    }
+
     /// The loop ended, on its thread.
     pub(super) fn end(&self) {
         lock(&self.state).location = LoopLocation::Ended;
-        self.for_driver.notify_one();
+        self.for_driver.notify_all();
     }
 
     /// Returns the loop to a driver; `None` if another one has it or waits for it, or if it has ended.
@@ -164,6 +232,8 @@ impl<T> State<T> {
     }
 }
 
+/// How long a host may leave alone what there is to do.
+const HOST_INTERVAL: Duration = Duration::from_millis(10);
 /// How long no thread may run a loop: what is due in it waits for so long.
 const RECLAIM_INTERVAL: Duration = Duration::from_millis(1);
 /// The same after a driver that nearly always ran it.

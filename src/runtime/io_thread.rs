@@ -5,10 +5,15 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use mio::Poll;
 
 use super::event_loop::{self, EventLoop};
 use super::handoff::LoopHandoff;
+use super::interest::Interest;
 use super::reactor::{Job, Reactor};
+use super::sys::{self, Descriptor, PollSlot};
 use super::thread;
 use super::wait_for::{WaitUntil, WakeReason};
 use super::wake_target::WakeTarget;
@@ -19,6 +24,8 @@ use crate::process::start_thread;
 pub(super) struct IoThread {
     reactor: Arc<Reactor>,
     handoff: LoopHandoff<OwnedLoop>,
+    /// The loop is a host's, which comes whenever the reactor's descriptor is readable.
+    for_host: bool,
 }
 
 /// An event loop that can go from one thread to another, so that a thread that waits for completions can run
@@ -42,8 +49,16 @@ impl std::fmt::Debug for OwnedLoop {
 impl IoThread {
     /// Starts the thread.
     pub(super) fn start() -> io::Result<Arc<Self>> {
-        let (reactor, poll) = Reactor::new()?;
-        let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new() });
+        Self::start_with(Reactor::new()?, false)
+    }
+
+    /// Starts the thread of a loop that a host drives.
+    pub(super) fn start_for_host() -> io::Result<Arc<Self>> {
+        Self::start_with(Reactor::for_host()?, true)
+    }
+
+    fn start_with((reactor, poll): (Arc<Reactor>, Poll), for_host: bool) -> io::Result<Arc<Self>> {
+        let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new(), for_host });
         let for_thread = Arc::clone(&io_thread);
         start_thread("hangup-io", None, move || {
             let reactor = Arc::clone(&for_thread.reactor);
@@ -66,10 +81,49 @@ impl IoThread {
         while !event_loop.0.is_over() {
             event_loop.0.run(None, || !self.handoff.is_wanted() && !event_loop.0.is_over());
             if self.handoff.is_wanted() && !event_loop.0.is_over() {
-                event_loop = self.handoff.hand_over(event_loop);
+                event_loop = if self.for_host {
+                    event_loop.0.rest();
+                    self.handoff.lend(
+                        event_loop,
+                        || self.reactor.ring(),
+                        |waits| self.has_work(waits),
+                    )
+                } else {
+                    self.handoff.hand_over(event_loop)
+                };
             }
         }
         self.handoff.end();
+    }
+
+    /// Whether the resting loop has something to do; `waits` until it has.
+    fn has_work(&self, waits: bool) -> bool {
+        let mut slot = [PollSlot::new(self.reactor.descriptor(), Interest::Read)];
+        let limit = if waits { None } else { Some(Duration::ZERO) };
+        sys::poll(&mut slot, limit).is_ok_and(|ready| ready > 0)
+    }
+
+    /// See [`Reactor::descriptor`].
+    pub(super) fn descriptor(&self) -> Descriptor {
+        self.reactor.descriptor()
+    }
+
+    /// A host runs what is ready, on this thread, if the loop is free. Doesn't wait.
+    pub(super) fn visit(&self) {
+        if let Some(OwnedLoop(event_loop)) = self.handoff.try_take(|| self.reactor.wake()) {
+            event_loop.run_ready();
+            event_loop.rest();
+            self.handoff.leave(OwnedLoop(event_loop), false);
+        }
+    }
+
+    /// Lets the host's thread run the loop while it waits.
+    pub(super) fn drive_for_host(self: Arc<Self>) -> Option<Driver> {
+        if self.reactor.is_stopped() {
+            return None;
+        }
+        let event_loop = self.handoff.take_when_free(|| self.reactor.wake())?;
+        Some(Driver { event_loop: Some(event_loop), io_thread: self, needed: false })
     }
 
     /// Lets the calling thread run the loop, if the loop has no other jobs than the `ours` that the thread
@@ -119,6 +173,8 @@ impl Driver {
     pub(crate) fn leave(mut self, ours: usize) {
         let reactor = &self.io_thread.reactor;
         self.needed = reactor.is_stopped() || reactor.jobs_under_way() > ours;
+        // A host comes again when the descriptor says so, and else the thread.
+        self.needed &= !self.io_thread.for_host;
     }
 }
 
@@ -131,6 +187,9 @@ pub(crate) fn was_interrupted() -> bool {
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(event_loop) = self.event_loop.take() {
+            if self.io_thread.for_host {
+                event_loop.0.rest();
+            }
             self.io_thread.handoff.leave(event_loop, self.needed);
         }
     }

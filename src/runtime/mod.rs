@@ -11,6 +11,7 @@
 //!         fiber         a job on a stack of its own (stackful), and how it waits
 //!           run_queue     where each fiber is: due, parked, its deadline (timers)
 //!     reactor       what other threads know of an event loop: jobs, wake-ups (sleep_flag)
+//!   host_loop     the same for a host: an event loop of the caller's, which polls one descriptor and drives
 //!   source        a descriptor, and what is known of it between two waits (readiness)
 //!   input         a descriptor of the caller's that is read
 //!   watch         many descriptors that no task waits for, and which of them got input
@@ -40,6 +41,7 @@ mod engine;
 mod event_loop;
 mod fiber;
 mod handoff;
+mod host_loop;
 mod input;
 mod interest;
 mod io_thread;
@@ -67,13 +69,14 @@ mod worker_pool;
 
 pub(crate) use engine::Engine;
 pub(crate) use event_loop::wake_deferred;
+pub(crate) use host_loop::HostLoop;
 pub(crate) use input::InputDescriptor;
 pub(crate) use interest::Interest;
 pub(crate) use io_thread::{Driver, was_interrupted};
 pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use oneshot::Oneshot;
 pub(crate) use source::Source;
-pub(crate) use spawner::Spawner;
+pub(crate) use spawner::{SpawnPlace, Spawner};
 pub use sys::OwnedDescriptor;
 #[cfg(test)]
 pub(crate) use sys::are_readable;

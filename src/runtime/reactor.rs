@@ -7,11 +7,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mio::{Poll, Registry, Token, Waker};
 
 use super::sleep_flag::SleepFlag;
-use super::sys::{self, Descriptor};
+use super::sys::{self, Descriptor, TimerFd};
 use super::wake_target::WakeTarget;
 use crate::process::fork_generation;
 use crate::sync::{Mutex, lock};
@@ -36,6 +37,8 @@ pub(super) struct Reactor {
     /// Jobs that were given and have not ended.
     jobs_under_way: AtomicUsize,
     stopped: AtomicBool,
+    /// Of a loop that a host drives: wakes it at the next deadline of a fiber.
+    timer: Option<TimerFd>,
 }
 
 /// What other threads left for the loop.
@@ -51,8 +54,20 @@ pub(super) struct Inbox {
 impl Reactor {
     /// A reactor, and what its loop polls.
     pub(super) fn new() -> io::Result<(Arc<Self>, Poll)> {
+        Self::with_timer(None)
+    }
+
+    /// The same for a loop that a host drives: what is polled is readable at a deadline, too.
+    pub(super) fn for_host() -> io::Result<(Arc<Self>, Poll)> {
+        Self::with_timer(Some(TimerFd::open()?))
+    }
+
+    fn with_timer(timer: Option<TimerFd>) -> io::Result<(Arc<Self>, Poll)> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let poll = Poll::new()?;
+        if let Some(timer) = &timer {
+            sys::register_input(poll.registry(), timer.descriptor(), TIMER.0)?;
+        }
         let reactor = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             process: fork_generation(),
@@ -63,6 +78,7 @@ impl Reactor {
             inbox: Mutex::default(),
             jobs_under_way: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            timer,
         };
         Ok((Arc::new(reactor), poll))
     }
@@ -148,6 +164,23 @@ impl Reactor {
         self.sleep.end_sleep();
     }
 
+    /// What the loop polls, to be polled itself: readable while there is something that the loop has not seen.
+    pub(super) fn descriptor(&self) -> Descriptor {
+        Descriptor::of(&self.registry)
+    }
+
+    /// Makes that readable.
+    pub(super) fn ring(&self) {
+        let _ = self.waker.wake();
+    }
+
+    /// Makes that readable after so long. Only for a host's loop.
+    pub(super) fn ring_after(&self, time: Duration) {
+        if let Some(timer) = &self.timer {
+            timer.set(time);
+        }
+    }
+
     fn leave(&self, what: impl FnOnce(&mut Inbox)) {
         // In the child of a fork the loop's thread does not exist, and the descriptors are the parent's too.
         if !self.is_of_this_process() {
@@ -186,3 +219,5 @@ impl fmt::Debug for Inbox {
 
 /// The token of the wake-up; descriptors have smaller ones.
 pub(super) const WAKER: Token = Token(usize::MAX);
+/// The token of the timer.
+pub(super) const TIMER: Token = Token(usize::MAX - 1);

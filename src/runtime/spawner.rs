@@ -3,6 +3,7 @@
 //! The task is the same blocking code that a caller's own thread runs; where it waits, the engine
 //! suspends it.
 
+use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 
 use super::engine::Engine;
+use super::host_loop::HostLoop;
 use super::sys::no_thread;
 use super::task::on_thread_stack;
 use crate::error::Error;
@@ -36,6 +38,9 @@ impl Spawner {
         work: impl FnOnce() -> T + Send + 'static,
         done: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) {
+        if let Some(host) = place() {
+            return host.give(Box::new(job(work, done)));
+        }
         match self.engine() {
             // A job that can't be run is dropped, and its guard calls `done`.
             Ok(engine) => drop(engine.spawn(job(work, done))),
@@ -51,6 +56,34 @@ impl Spawner {
             _ => Error::from_os(Kind::System, "can't start an I/O thread", &error),
         })
     }
+}
+
+/// While it lives, what this thread spawns runs in the loop of a host. Threads: its own.
+#[derive(Debug)]
+pub(crate) struct SpawnPlace(Option<Arc<HostLoop>>);
+
+impl SpawnPlace {
+    /// `None`: in the process's engine.
+    pub(crate) fn enter(host: Option<&Arc<HostLoop>>) -> Self {
+        Self(PLACE.replace(host.cloned()))
+    }
+}
+
+impl Drop for SpawnPlace {
+    fn drop(&mut self) {
+        PLACE.set(self.0.take());
+    }
+}
+
+thread_local! {
+    static PLACE: RefCell<Option<Arc<HostLoop>>> = const { RefCell::new(None) };
+}
+
+// Not inlined: a fiber may be on another thread after a wait, and the compiler assumes that the address of a
+// thread-local value never changes within a function.
+#[inline(never)]
+fn place() -> Option<Arc<HostLoop>> {
+    PLACE.try_with(|place| place.borrow().clone()).ok().flatten()
 }
 
 fn job<T: 'static>(

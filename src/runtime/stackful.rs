@@ -182,7 +182,13 @@ mod real {
     }
 }
 
-pub(super) use real::{AVAILABLE, Stack, Stackful, Suspender, stack};
+/// Whether threads do the work that coroutines would: there are none, or the environment says so.
+pub(super) fn are_off() -> bool {
+    !AVAILABLE || std::env::var_os("HANGUP_ENGINE").is_some_and(|form| form == "threads")
+}
+
+use real::AVAILABLE;
+pub(super) use real::{Stack, Stackful, Suspender, stack};
 
 /// Stacks that were used before: making one takes two system calls, and its first pages more.
 #[derive(Default)]

@@ -157,6 +157,7 @@ static void values(void *none, void *no_cancel) {
     CHECK_NUMBER(0, hangup_events_lost(none));
     CHECK_NUMBER(-1, hangup_events_fd(none));
     CHECK_NUMBER(-1, hangup_queue_fd(none));
+    CHECK_NUMBER(-1, hangup_queue_drive_fd(none));
     CHECK_TEXT("", hangup_request_method(none));
     CHECK_NUMBER(0, hangup_response_status_code(none));
     CHECK_NUMBER(0, hangup_response_version(none));
@@ -349,6 +350,7 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     SAYS(bad, hangup_queue_next(none, 0, &completion));
     IS(bad, hangup_queue_set_caller_runs(none, 1, &error));
     SAYS(bad, hangup_queue_close(none));
+    SAYS(bad, hangup_queue_drive(none));
     IS(bad, hangup_request_copy(none, &new_request, &error));
     IS(bad, hangup_request_add_header(none, "x", "y", &error));
     IS(bad, hangup_request_remove_header(none, "x", &error));

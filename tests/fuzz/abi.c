@@ -664,7 +664,7 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     size_t got = 0;
     hangup_connection_facts facts = {.size = sizeof facts};
     const uint8_t *der = NULL;
-    switch (roll(13)) {
+    switch (roll(15)) {
     case 0: PLAIN_CALL(hangup_events_next, events->handle, short_ms(), &event); break;
     case 1: ASK(hangup_events_lost(events->handle) + (size_t)hangup_events_fd(events->handle)); break;
     case 2: PLAIN_CALL(hangup_events_close, events->handle); break;
@@ -726,6 +726,8 @@ static void on_the_rest(slot *events, slot *list, slot *shown, slot *error, hang
     case 8: PLAIN_CALL(hangup_set_interrupt_check, roll(2) == 0 ? interrupted : NULL, NULL, short_ms()); break;
     case 9: PLAIN_CALL(hangup_queue_close, queue); break;
     case 10: CALL(hangup_queue_set_caller_runs, roll(2) == 0 ? queue : counted, (int32_t)roll(3) - 1); break;
+    case 11: ASK(hangup_queue_drive_fd(queue)); break;
+    case 12: PLAIN_CALL(hangup_queue_drive, queue); break;
     default: ASK(hangup_queue_fd(queue)); take(roll(2) == 0 ? queue : counted, short_ms());
     }
     /* The origin belongs to the last event: asked where no other thread asks for the next one. */

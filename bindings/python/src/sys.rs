@@ -777,6 +777,8 @@ unsafe extern "C" {
     pub fn hangup_queue_fd(queue: *const hangup_queue) -> i32;
     pub fn hangup_queue_next(queue: *mut hangup_queue, timeout_ms: i64, completion: *mut hangup_completion) -> hangup_status;
     pub fn hangup_queue_set_caller_runs(queue: *const hangup_queue, on: i32, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_queue_drive_fd(queue: *const hangup_queue) -> i32;
+    pub fn hangup_queue_drive(queue: *mut hangup_queue) -> hangup_status;
     pub fn hangup_queue_close(queue: *const hangup_queue) -> hangup_status;
     pub fn hangup_queue_free(queue: *mut hangup_queue);
     pub fn hangup_set_io_threads(count: usize, error: *mut *mut hangup_error) -> hangup_status;

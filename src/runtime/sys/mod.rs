@@ -7,7 +7,8 @@ mod unix;
 
 pub use unix::OwnedDescriptor;
 pub(crate) use unix::{
-    Descriptor, EventFd, Opened, PollSlot, ReadFd, are_readable, deregister, discard_pages,
-    is_file_at, is_ready, no_thread, open_or_create, open_without_waiting, page_size, poll,
-    poll_readable, register, register_input, sync_directory, try_lock,
+    Descriptor, DescriptorGroup, EventFd, Opened, PollSlot, ReadFd, TimerFd, are_readable,
+    deregister, discard_pages, is_file_at, is_ready, no_thread, open_or_create,
+    open_without_waiting, page_size, poll, poll_readable, register, register_input, sync_directory,
+    try_lock,
 };

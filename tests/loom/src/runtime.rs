@@ -292,6 +292,99 @@ mod tests {
         });
     }
 
+    /// A loop that its thread lends to a host, which comes when the bell is rung.
+    struct HostLoop {
+        handoff: LoopHandoff<UnsafeCell<usize>>,
+        /// Wakes the thread that sleeps in the loop.
+        waker: Notify,
+        /// There is something to do: for the host, and for the thread that watches.
+        bell: Polled,
+        over: AtomicBool,
+        ended: AtomicBool,
+    }
+
+    impl HostLoop {
+        fn begin() -> (Arc<Self>, loom::thread::JoinHandle<()>) {
+            let (over, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+            let host_loop = Arc::new(Self {
+                handoff: LoopHandoff::new(),
+                waker: Notify::new().unwrap(),
+                bell: Polled::open().unwrap(),
+                over,
+                ended,
+            });
+            let theirs = Arc::clone(&host_loop);
+            (host_loop, loom::thread::spawn(move || theirs.run(UnsafeCell::new(0))))
+        }
+
+        fn run(&self, mut event_loop: UnsafeCell<usize>) {
+            while !self.over.load(Ordering::SeqCst) {
+                round(&event_loop);
+                if self.handoff.is_wanted() {
+                    let has_work = |waits| {
+                        if waits {
+                            self.bell.poll();
+                        }
+                        *self.bell.readable.lock().unwrap()
+                    };
+                    event_loop = self.handoff.lend(event_loop, || self.bell.signal(), has_work);
+                } else {
+                    self.waker.wait_and_clear();
+                }
+            }
+            self.handoff.end();
+            self.ended.store(true, Ordering::SeqCst);
+        }
+
+        /// Comes until it gets the loop: at once, or when the bell is rung.
+        fn visit(&self) {
+            loop {
+                if let Some(event_loop) = self.handoff.try_take(|| self.waker.set()) {
+                    round(&event_loop);
+                    self.bell.clear();
+                    return self.handoff.leave(event_loop, false);
+                }
+                self.bell.poll();
+            }
+        }
+
+        fn end(&self) {
+            self.over.store(true, Ordering::SeqCst);
+            self.waker.set();
+            self.bell.signal();
+            // The host does not come, for as many intervals as the thread needs.
+            while !self.ended.load(Ordering::SeqCst) {
+                self.handoff.tick();
+                loom::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_asked_for_the_loop_is_called_when_it_is_free() {
+        bounded(|| {
+            let (host_loop, thread) = HostLoop::begin();
+            host_loop.visit();
+            host_loop.end();
+            thread.join().unwrap();
+            assert!(host_loop.handoff.try_take(|| ()).is_none());
+        });
+    }
+
+    #[test]
+    fn a_host_that_waits_gets_the_loop_or_finds_that_it_has_ended() {
+        bounded(|| {
+            let (host_loop, thread) = HostLoop::begin();
+            if let Some(event_loop) = host_loop.handoff.take_when_free(|| host_loop.waker.set()) {
+                round(&event_loop);
+                host_loop.handoff.leave(event_loop, false);
+            }
+            host_loop.end();
+            thread.join().unwrap();
+            assert!(host_loop.handoff.take_when_free(|| ()).is_none());
+        });
+    }
+
     #[test]
     fn a_driver_that_gets_no_loop_does_not_wait() {
         bounded(|| {

@@ -1,0 +1,75 @@
+//! An event loop that a host drives: a program with an event loop of its own polls one descriptor, and runs on its own
+//! thread what is ready here. No other thread has to be woken for that.
+//!
+//! The loop's own thread watches ([`LoopHandoff::lend`](super::handoff::LoopHandoff::lend)): if the host does not come
+//! although there is something to do, the thread runs the loop until the host comes again.
+
+use std::io;
+use std::sync::Arc;
+
+use super::event_loop;
+use super::io_thread::{Driver, IoThread};
+use super::reactor::Job;
+use super::stackful;
+use super::sys::{Descriptor, DescriptorGroup};
+
+/// Threads: any thread at any time; one drives it. Its drop ends it as soon as it has nothing left to do.
+#[derive(Debug)]
+pub(crate) struct HostLoop {
+    io_thread: Arc<IoThread>,
+    /// Readable while there is something to do, or the other descriptor is readable.
+    group: DescriptorGroup,
+}
+
+impl HostLoop {
+    /// A loop, and its thread. `beside` is readable while the host has another reason to come. `None` where there are no
+    /// coroutines: threads of the library do all of the work then.
+    pub(crate) fn start(beside: Descriptor) -> io::Result<Option<Arc<Self>>> {
+        if stackful::are_off() {
+            return Ok(None);
+        }
+        let io_thread = IoThread::start_for_host()?;
+        let group = DescriptorGroup::open().and_then(|group| {
+            group.add(io_thread.descriptor())?;
+            group.add(beside)?;
+            Ok(group)
+        });
+        match group {
+            Ok(group) => Ok(Some(Arc::new(Self { io_thread, group }))),
+            Err(error) => {
+                io_thread.stop();
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        self.group.descriptor()
+    }
+
+    /// Runs on this thread what is ready. Doesn't wait: neither for what is not ready nor for the loop, if its own thread
+    /// runs it for a moment. Then the descriptor is readable again soon.
+    pub(crate) fn visit(&self) {
+        if !event_loop::is_here() {
+            self.io_thread.visit();
+        }
+    }
+
+    /// Lets this thread run the loop while it waits; `None` if another thread drives it.
+    pub(crate) fn try_drive(&self) -> Option<Driver> {
+        if event_loop::is_here() {
+            return None;
+        }
+        Arc::clone(&self.io_thread).drive_for_host()
+    }
+
+    pub(super) fn give(&self, job: Job) {
+        self.io_thread.give(job);
+    }
+}
+
+impl Drop for HostLoop {
+    fn drop(&mut self) {
+        self.io_thread.stop();
+    }
+}
