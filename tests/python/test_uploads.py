@@ -10,6 +10,7 @@ import time
 import pytest
 
 import hangup
+from running import python, wait_until
 from testserver import HEAD, answer, by_path, forever, send
 
 BOTH_FORMS = True
@@ -62,6 +63,88 @@ def test_an_exception_of_seek_is_raised(moving, client):
 
     with pytest.raises(KeyError, match="stuck"):
         client.put(f"{moving.url}start", content=Stuck(b"PAYLOAD"))
+
+
+@pytest.mark.parametrize("size", [0, 10, 300_000, 3_000_000])
+def test_memory_of_any_kind_is_sent(serve, client, size):
+    server = serve([forever(answer())])
+    body = bytes(range(256)) * (size // 256) + b"." * (size % 256)
+    array = bytearray(body)
+    given = [array, memoryview(array), memoryview(body), memoryview(body[: size // 8 * 8]).cast("Q"), memoryview(array)[::-1]]
+    for content in given:
+        client.post(server.url, content=content)
+    given.clear()
+    content = None
+    assert server.bodies() == [body, body, body, body[: size // 8 * 8], body[::-1]]
+    # Nothing refers to the memory any more, so that its size can change.
+    wait_until(lambda: resizes(array))
+
+
+def resizes(array):
+    try:
+        array.append(0)
+    except BufferError:
+        return False
+    return True
+
+
+def test_the_memory_of_a_body_is_not_copied(serve):
+    """A file is sent in pieces, too."""
+    server = serve([forever(answer())])
+    done = python(
+        f"""
+        import asyncio, io, resource
+        import hangup
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+        async def send(content):
+            async with hangup.AsyncClient() as client:
+                assert (await client.post({server.url!r}, content=content)).status_code == 200
+
+        size = 50_000_000
+        array = bytearray(size)
+        file = io.BytesIO(array)
+        hangup.post({server.url!r}, content=b"warm")
+        asyncio.run(send(b"warm"))
+        before = peak()
+        for content in (array, memoryview(array), file):
+            assert hangup.post({server.url!r}, content=content).status_code == 200
+            file.seek(0)
+            asyncio.run(send(content))
+        print((peak() - before) / size)
+        """
+    )
+    assert float(done.stdout) < 0.1, done.stdout
+
+
+def test_an_iterator_may_use_its_memory_again(serve, client):
+    server = serve([forever(answer())])
+
+    def pieces():
+        array = bytearray(100_000)
+        for nth in range(5):
+            array[:] = bytes([nth]) * len(array)
+            yield array
+        yield memoryview(array)[::2]
+        yield memoryview(array).cast("I")
+
+    client.post(server.url, content=pieces())
+    assert server.bodies()[0] == b"".join(bytes([nth]) * 100_000 for nth in range(5)) + bytes([4]) * 150_000
+
+
+def test_what_is_read_of_a_buffered_file_first_is_not_sent(serve, client, tmp_path):
+    server = serve([forever(answer())])
+    body = bytes(range(256)) * 4000
+    path = tmp_path / "body"
+    path.write_bytes(body)
+    for mode, buffering in (("rb", -1), ("rb", 0), ("r+b", -1)):
+        with path.open(mode, buffering=buffering) as file:
+            assert file.read(10) == body[:10]
+            client.post(server.url, content=file)
+            assert file.tell() == len(body)
+    assert server.bodies() == [body[10:]] * 3
 
 
 def test_an_iterable_is_sent_once(moving, client):

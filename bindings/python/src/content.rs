@@ -1,19 +1,20 @@
 //! A whole body as a `bytes` object, of which there is no second copy at any time.
 //!
 //! A body of known length is read into the object. Its memory is address space until bytes come: a false Content-Length costs
-//! nothing. One of unknown length comes in pieces, which are freed while they are put together: the stable ABI of Python has no
-//! way to make a `bytes` object larger or smaller.
+//! nothing. One of unknown length is collected in a `BytesIO`, whose buffer becomes the object.
 
 use std::ffi::c_void;
-use std::ptr::null;
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use crate::failure::{Failure, call};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
+use crate::room::Room;
 use crate::sys::*;
 
 /// The beginning of a body, which was read without the interpreter lock.
@@ -53,13 +54,13 @@ pub fn read_content<'py>(
 ) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
     match beginning {
         Some((bytes, true)) => return Ok(Ok(PyBytes::new(py, &bytes))),
-        Some((bytes, false)) => return read_pieces(py, response, bytes, at_most),
+        Some((bytes, false)) => return read_growing(py, response, bytes, at_most),
         None => {}
     }
     // SAFETY: a live response.
     match usize::try_from(unsafe { hangup_response_left(response.as_ptr()) }) {
         Ok(size) if size <= MAX_SIZE => read_known(py, response, size, at_most),
-        _ => read_pieces(py, response, Vec::new(), at_most),
+        _ => read_growing(py, response, Vec::new(), at_most),
     }
 }
 
@@ -70,85 +71,72 @@ fn read_known<'py>(
     size: usize,
     at_most: usize,
 ) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
-    let content = match size {
-        0 => PyBytes::new(py, &[]),
-        _ => {
-            // SAFETY: the interpreter lock is held; NULL leaves the bytes uninitialised, and the size fits, as it is small.
-            let object = unsafe { ffi::PyBytes_FromStringAndSize(null(), size as _) };
-            // SAFETY: NULL with an exception, or an owned reference to a bytes object.
-            unsafe { Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked() }
+    // An empty one has room for a byte as well: the call fails if the response was closed.
+    let room = Room::new(py, size)?;
+    let (at, most) = (room.address(), room.size());
+    let got = blocking(py, || fill(response, at, most, at_most))?;
+    // SAFETY: the library wrote that many bytes there.
+    Ok(got.map(|got| unsafe { room.filled(got) }))
+}
+
+/// A body of unknown length, after its beginning. `BytesIO` grows with it, mostly without a copy, and gives its memory away
+/// at the end: the stable ABI of Python has no other way to make a `bytes` object larger. The bytes are read into memory that
+/// stays in the processor's cache, and copied from there.
+fn read_growing<'py>(
+    py: Python<'py>,
+    response: &Owned<hangup_response>,
+    mut piece: Vec<u8>,
+    at_most: usize,
+) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
+    static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let whole = BYTES_IO.import(py, "_io", "BytesIO")?.call0()?;
+    let write = whole.getattr(intern!(py, "write"))?;
+    let mut is_first = piece.is_empty();
+    let mut ended = false;
+    loop {
+        if !piece.is_empty() {
+            // SAFETY: the memory is not changed while the view exists, and `BytesIO` keeps none.
+            write.call1((unsafe { view(py, &piece) }?,))?;
         }
-    };
-    // SAFETY: a bytes object. Nothing else refers to it until it is filled, and it lives until then: `content` is dropped by
-    // this thread, which waits for the read. So its memory is written to as that of an object that is being made.
-    let at = unsafe { ffi::PyBytes_AsString(content.as_ptr()) } as usize;
-    // An empty one is shared, and has no room; the call fails if the response was closed.
-    let mut none = 0_u8;
-    let (at, room) = if size == 0 { (&raw mut none as usize, 1) } else { (at, size) };
-    match blocking(py, || fill(response, at, room, at_most))? {
-        Ok(got) if got == size => Ok(Ok(content)),
-        Ok(got) => {
-            // SAFETY: the library wrote that many bytes there.
-            let read = unsafe { crate::response::bytes(at as *const u8, got) };
-            Ok(Ok(PyBytes::new(py, read)))
+        if ended {
+            return Ok(Ok(whole.call_method0(intern!(py, "getvalue"))?.cast_into()?));
         }
-        Err(failure) => Ok(Err(failure)),
+        let room = if is_first { SMALL } else { PIECE };
+        let read: Result<bool, Failure> = blocking(py, || {
+            piece.clear();
+            piece.reserve_exact(room);
+            let got = fill(response, piece.as_mut_ptr() as usize, room, at_most)?.min(room);
+            // SAFETY: the library initialised that many bytes.
+            unsafe { piece.set_len(got) };
+            Ok(got < room)
+        })?;
+        ended = match read {
+            Ok(ended) => ended,
+            // Another thread closed it between two reads.
+            Err(failure) if !is_first && failure.status() == HANGUP_INVALID_STATE => {
+                let closed = "the response was closed (phase: read)";
+                return Ok(Err(Failure::local(HANGUP_CLOSED, closed)));
+            }
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if is_first && ended {
+            return Ok(Ok(PyBytes::new(py, &piece)));
+        }
+        is_first = false;
     }
 }
 
-/// A body of unknown length, after its beginning.
-fn read_pieces<'py>(
-    py: Python<'py>,
-    response: &Owned<hangup_response>,
-    beginning: Vec<u8>,
-    at_most: usize,
-) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
-    let read = blocking(py, || {
-        let mut pieces = vec![beginning];
-        let mut room = SMALL;
-        loop {
-            let mut piece: Vec<u8> = Vec::with_capacity(room);
-            let got = match fill(response, piece.as_mut_ptr() as usize, room, at_most) {
-                Ok(got) => got.min(room),
-                // Another thread closed it between two reads.
-                Err(failure) if pieces.len() > 1 && failure.status() == HANGUP_INVALID_STATE => {
-                    let closed = "the response was closed (phase: read)";
-                    return Err(Failure::local(HANGUP_CLOSED, closed));
-                }
-                Err(failure) => return Err(failure),
-            };
-            // SAFETY: the library initialised that many bytes.
-            unsafe { piece.set_len(got) };
-            pieces.push(piece);
-            if got < room {
-                return Ok(pieces);
-            }
-            room = (room * 2).min(MAX_PIECE);
-        }
-    })?;
-    let mut pieces = match read {
-        Ok(pieces) => pieces,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let size = pieces.iter().map(Vec::len).sum();
-    if pieces.len() == 2 && pieces[0].is_empty() {
-        return Ok(Ok(PyBytes::new(py, &pieces[1])));
+/// The bytes as a memoryview.
+///
+/// # Safety
+/// They live as long as the memoryview, and are not changed meanwhile.
+unsafe fn view<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let (at, size) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
+    // SAFETY: the thread is attached; an owned reference, or NULL with an exception. The flag makes it read-only.
+    unsafe {
+        let view = ffi::PyMemoryView_FromMemory(at, size, ffi::PyBUF_READ);
+        Bound::from_owned_ptr_or_err(py, view)
     }
-    // SAFETY: the interpreter lock is held; NULL leaves the bytes uninitialised, and the size fits, as so much is here.
-    let object = unsafe { ffi::PyBytes_FromStringAndSize(null(), size as _) };
-    // SAFETY: NULL with an exception, or an owned reference to a bytes object.
-    let content: Bound<'_, PyBytes> =
-        unsafe { Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked() };
-    // SAFETY: a bytes object.
-    let begin = unsafe { ffi::PyBytes_AsString(content.as_ptr()) }.cast::<u8>();
-    let mut end = size;
-    // From the end, so that malloc(3) can return the memory of each one to the system.
-    while let Some(piece) = pieces.pop() {
-        end -= piece.len();
-        // SAFETY: all pieces together are as long as the object, to which nothing else refers yet.
-        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), begin.add(end), piece.len()) };
-    }
-    Ok(Ok(content))
 }
 
 /// Fills memory with the next bytes of the body, fewer only at its end. Blocks.
@@ -171,4 +159,5 @@ fn fill(
 const SMALL: usize = 64 * 1024;
 /// The largest object that is allocated before anything of a body has come.
 const MAX_SIZE: usize = 256 * 1024 * 1024;
-const MAX_PIECE: usize = 4 * 1024 * 1024;
+/// How much of a body of unknown length is read at once.
+const PIECE: usize = 512 * 1024;

@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 use crate::failure::{Failure, MethodAndUrl, OrRaise, c_string, call, create};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
+use crate::loan::Loan;
 use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
 use crate::sys::*;
@@ -31,23 +32,24 @@ impl BodyWriter {
     }
 
     /// Writes all of it; waits while the buffer is full.
-    fn write_all(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+    fn write_all(&self, py: Python<'_>, data: Loan) -> PyResult<()> {
         let handle = &self.handle;
+        let (at, size) = (data.address(), data.size());
         let wrote = blocking(py, || {
-            // SAFETY: a live upload, and bytes that are not changed during the call: `data` is borrowed from bytes.
+            // SAFETY: a live upload, and bytes that are lent until `data` is dropped.
             call(|error| unsafe {
-                hangup_upload_write_all(handle.as_ptr(), data.as_ptr(), data.len(), error)
+                hangup_upload_write_all(handle.as_ptr(), at as *const u8, size, error)
             })
         });
         self.finished(py, wrote?.err())
     }
 
     /// Writes what there is room for, and returns how much.
-    fn try_write(&self, py: Python<'_>, data: &[u8]) -> PyResult<usize> {
+    fn try_write(&self, py: Python<'_>, data: Loan) -> PyResult<usize> {
         let mut taken = 0;
         // SAFETY: a live upload, and bytes that are copied.
         let wrote = call(|error| unsafe {
-            let (data, size) = (data.as_ptr(), data.len());
+            let (data, size) = (data.address() as *const u8, data.size());
             hangup_upload_try_write(self.as_ptr(), data, size, &raw mut taken, error)
         });
         self.finished(py, wrote.err()).map(|()| taken)

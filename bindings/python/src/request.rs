@@ -4,6 +4,7 @@
 
 use std::ffi::c_void;
 
+use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -12,70 +13,102 @@ use crate::auth::{Holder, set_auth};
 use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
 use crate::handle::Owned;
+use crate::loan::{self, Loan};
 use crate::progress::Progress;
 use crate::pushed::BodyWriter;
 use crate::sys::*;
 use crate::tls::Tls;
 use crate::upload::{self, BodyException, Upload};
 
-/// The arguments of one request: the tuple `Prepared` of `python/hangup/_base.py`. `None` is the client's
-/// setting.
-#[derive(FromPyObject)]
+/// The arguments of one request: the tuple `Prepared` of `python/hangup/_base.py`. `None`, and what a shorter tuple leaves out,
+/// is the client's setting.
 pub struct Prepared<'py> {
-    #[pyo3(item(0))]
     pub method: Bound<'py, PyString>,
-    #[pyo3(item(1))]
     pub url: Bound<'py, PyString>,
     /// Pairs of name and value, each text or bytes; `None` removes the default of that name.
-    #[pyo3(item(2))]
     headers: Option<Bound<'py, PyAny>>,
-    /// Bytes; the path of a file as text; a BodyWriter; a callable, its length (-1: not known) and a callable that
-    /// rewinds it, or None; or "form", a boundary or None, and parts.
-    #[pyo3(item(3))]
+    /// Bytes, which may be a bytearray or a memoryview; the path of a file as text; a BodyWriter; a callable, its length (-1:
+    /// not known), a callable that rewinds it, or None, and whether the callable fills memory; or "form", a boundary or None,
+    /// and parts.
     body: Option<Bound<'py, PyAny>>,
     /// Pairs of a HANGUP_TIMEOUT_* number and milliseconds.
-    #[pyo3(item(4))]
-    timeouts: Bound<'py, PyTuple>,
+    timeouts: Option<Bound<'py, PyTuple>>,
     /// A HANGUP_CONNECTION_MODE_* number.
-    #[pyo3(item(5))]
     connection_mode: Option<i32>,
     /// How many redirects are followed; -1: any number.
-    #[pyo3(item(6))]
     redirects: Option<i64>,
-    #[pyo3(item(7))]
     retries: Option<bool>,
     /// Bytes per second, and the window in milliseconds.
-    #[pyo3(item(8))]
     min_rate: Option<(i64, i64)>,
-    #[pyo3(item(9))]
     pub cancel: Option<Bound<'py, CancelToken>>,
     /// The host and port that a CONNECT asks for.
-    #[pyo3(item(10), default)]
     tunnel: Option<Bound<'py, PyString>>,
-    #[pyo3(item(11), default)]
     decode: Option<bool>,
     /// The most bytes of a body that is read as a whole.
-    #[pyo3(item(12), default)]
     max_body: Option<i64>,
     /// Text or bytes: what is sent as the request target.
-    #[pyo3(item(13), default)]
     target: Option<Bound<'py, PyAny>>,
     /// Path and query of the URL are sent as they are written.
-    #[pyo3(item(14), default)]
     url_as_given: bool,
-    #[pyo3(item(15), default)]
     tls: Option<Bound<'py, Tls>>,
     /// What [`set_auth`] takes.
-    #[pyo3(item(16), default)]
     auth: Option<Bound<'py, PyTuple>>,
     /// Bytes per second of both bodies; -1: no maximum.
-    #[pyo3(item(17), default)]
     max_rate: Option<(i64, i64)>,
     /// Milliseconds; -1: Expect is not sent.
-    #[pyo3(item(18), default)]
     expect_continue: Option<i64>,
-    #[pyo3(item(19), default)]
     progress: Option<Bound<'py, Progress>>,
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Prepared<'py> {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let given = given.cast::<PyTuple>()?;
+        let items = Items { given, size: given.len() };
+        Ok(Prepared {
+            method: given.get_borrowed_item(0)?.extract()?,
+            url: given.get_borrowed_item(1)?.extract()?,
+            headers: items.get(2)?,
+            body: items.get(3)?,
+            timeouts: items.get(4)?,
+            connection_mode: items.get(5)?,
+            redirects: items.get(6)?,
+            retries: items.get(7)?,
+            min_rate: items.get(8)?,
+            cancel: items.get(9)?,
+            tunnel: items.get(10)?,
+            decode: items.get(11)?,
+            max_body: items.get(12)?,
+            target: items.get(13)?,
+            url_as_given: items.get(14)?.unwrap_or(false),
+            tls: items.get(15)?,
+            auth: items.get(16)?,
+            max_rate: items.get(17)?,
+            expect_continue: items.get(18)?,
+            progress: items.get(19)?,
+        })
+    }
+}
+
+/// The items of a tuple, which may be missing.
+struct Items<'a, 'py> {
+    given: Borrowed<'a, 'py, PyTuple>,
+    size: usize,
+}
+
+impl<'py> Items<'_, 'py> {
+    /// `None` for None and for an item that is missing.
+    fn get<T: FromPyObjectOwned<'py>>(&self, index: usize) -> PyResult<Option<T>> {
+        if index >= self.size {
+            return Ok(None);
+        }
+        let item = self.given.get_borrowed_item(index)?;
+        if item.is_none() {
+            return Ok(None);
+        }
+        item.extract().map(Some).map_err(Into::into)
+    }
 }
 
 impl Prepared<'_> {
@@ -123,7 +156,7 @@ impl<'a, 'py> Request<'a, 'py> {
         prepared.headers.as_ref().map_or(Ok(()), |headers| request.add_headers(headers))?;
         prepared.target.as_ref().map_or(Ok(()), |target| request.set_target(target))?;
         prepared.body.as_ref().map_or(Ok(()), |body| request.set_body(body))?;
-        request.set_timeouts(&prepared.timeouts)?;
+        prepared.timeouts.as_ref().map_or(Ok(()), |timeouts| request.set_timeouts(timeouts))?;
         prepared.connection_mode.map_or(Ok(()), |mode| request.set_connection_mode(mode))?;
         prepared.redirects.map_or(Ok(()), |max| request.set_redirects(max))?;
         prepared.retries.map_or(Ok(()), |on| request.set_retries(on))?;
@@ -210,21 +243,19 @@ impl<'a, 'py> Request<'a, 'py> {
 
     fn set_body(&mut self, body: &Bound<'py, PyAny>) -> PyResult<()> {
         let request = self.handle.as_ptr();
-        if let Ok(bytes) = body.cast::<PyBytes>() {
-            let owner = bytes;
-            let bytes = bytes.as_bytes();
-            if bytes.len() >= MIN_BORROWED {
-                let (end, data) = (Some(upload::release as _), owner.clone().into_ptr().cast());
-                // SAFETY: a live request; a `bytes` object never changes, and the reference in `data` keeps it
-                // alive until the library calls `release`, which it does also if this call fails.
+        if let Some(loan) = Loan::of(body)? {
+            let (at, size) = (loan.address() as *const u8, loan.size());
+            if size < MIN_BORROWED {
+                // SAFETY: a live request; the bytes are copied.
                 return self.checked(call(|error| unsafe {
-                    let (bytes, size) = (bytes.as_ptr(), bytes.len());
-                    hangup_request_set_body_borrowed(request, bytes, size, end, data, error)
+                    hangup_request_set_body(request, at, size, error)
                 }));
             }
-            // SAFETY: a live request; the bytes are copied.
+            let (end, data) = (Some(loan::end as _), loan.into_raw());
+            // SAFETY: a live request; the memory is lent until the library calls `end`, which it does also if this call
+            // fails.
             return self.checked(call(|error| unsafe {
-                hangup_request_set_body(request, bytes.as_ptr(), bytes.len(), error)
+                hangup_request_set_body_borrowed(request, at, size, end, data, error)
             }));
         }
         if let Ok(path) = body.cast::<PyString>() {
@@ -264,10 +295,11 @@ impl<'a, 'py> Request<'a, 'py> {
 
     /// The data pointer of a reader, whether it can be rewound, and its length.
     fn reader(&mut self, body: &Bound<'py, PyTuple>) -> PyResult<(*mut c_void, bool, i64)> {
-        let (source, length, rewind): (Py<PyAny>, i64, Option<Py<PyAny>>) = body.extract()?;
+        let (source, length, rewind, fills): (Py<PyAny>, i64, Option<Py<PyAny>>, bool) =
+            body.extract()?;
         let can_rewind = rewind.is_some();
         let exception = self.body_exception.get_or_insert_default().clone();
-        let upload = Upload::new(source, rewind, exception);
+        let upload = Upload::new(source, fills, rewind, exception);
         Ok((Box::into_raw(upload).cast(), can_rewind, length))
     }
 
@@ -303,8 +335,8 @@ impl<'a, 'py> Request<'a, 'py> {
             };
             let (name, file_name, kind) = (name.as_ptr(), or_null(&file_name), or_null(&kind));
             let form = form.as_ptr();
-            if let Ok(bytes) = body.cast::<PyBytes>() {
-                let (data, size) = (bytes.as_bytes().as_ptr(), bytes.as_bytes().len());
+            if let Some(loan) = Loan::of(&body)? {
+                let (data, size) = (loan.address() as *const u8, loan.size());
                 // SAFETY: a live form, texts that are NUL-terminated or NULL, and bytes, which are copied.
                 self.checked(call(|error| unsafe {
                     hangup_form_add_bytes(form, name, data, size, file_name, kind, error)

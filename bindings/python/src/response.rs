@@ -13,6 +13,7 @@ use crate::failure::{Failure, OrRaise, call, checked, create, text};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
 use crate::pending::{Pending, PendingKind};
+use crate::piece::read_piece;
 use crate::port::Port;
 use crate::stream::Stream;
 use crate::sys::*;
@@ -30,6 +31,8 @@ pub struct Response {
     in_library: bool,
     /// Whether a thread reads, also between two calls of the library.
     reading: AtomicBool,
+    /// What ended the body behind the piece that was read last.
+    cut_off: Mutex<Option<Failure>>,
     /// The whole body after it was read; a copy of the library's was freed then.
     content: Mutex<Option<Py<PyBytes>>>,
 }
@@ -282,25 +285,12 @@ impl Response {
 
     /// A piece of the body, at most `room` bytes; empty at its end.
     fn read<'py>(&self, py: Python<'py>, room: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let _turn = self.take_turn(py)?;
-        let handle = &self.handle;
-        let piece = blocking(py, || {
-            let mut piece: Vec<u8> = Vec::with_capacity(room);
-            let (into, mut got) = (piece.as_mut_ptr(), 0);
-            // SAFETY: a live response and a buffer with that much room.
-            call(|error| unsafe {
-                hangup_response_read(handle.as_ptr(), into.cast(), room, &raw mut got, error)
-            })?;
-            // SAFETY: the library initialised that many bytes, and never more than `room`.
-            unsafe { piece.set_len(got.min(room)) };
-            Ok(piece)
-        })
-        .inspect_err(|_| self.end())?
-        .map_err(|failure| self.failed(py, failure))?;
-        if piece.is_empty() {
-            self.end();
-        }
-        Ok(PyBytes::new(py, &piece))
+        self.next_piece(py, room, false)
+    }
+
+    /// The next `room` bytes of the body, fewer only at its end, or where it was cut off: then the next call raises.
+    fn read_full<'py>(&self, py: Python<'py>, room: usize) -> PyResult<Bound<'py, PyBytes>> {
+        self.next_piece(py, room, true)
     }
 
     /// Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
@@ -356,8 +346,8 @@ impl Response {
     ) -> Self {
         let (method, url) = (method.clone().unbind(), url.clone().unbind());
         let (in_library, ended, content) = (ended, AtomicBool::new(ended), Mutex::new(None));
-        let reading = AtomicBool::new(false);
-        Response { handle, method, url, ended, in_library, reading, content }
+        let (reading, cut_off) = (AtomicBool::new(false), Mutex::new(None));
+        Response { handle, method, url, ended, in_library, reading, cut_off, content }
     }
 
     /// A response whose whole body was read.
@@ -381,6 +371,28 @@ impl Response {
             self.end();
         }
         Ok(piece.into_any())
+    }
+
+    fn next_piece<'py>(
+        &self,
+        py: Python<'py>,
+        room: usize,
+        full: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let _turn = self.take_turn(py)?;
+        let late = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(failure) = late {
+            return Err(self.failed(py, failure));
+        }
+        let (piece, failure) = read_piece(py, &self.handle, room, full)
+            .inspect_err(|_| self.end())?
+            .map_err(|failure| self.failed(py, failure))?;
+        if failure.is_some() {
+            *self.cut_off.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        } else if piece.as_bytes().is_empty() {
+            self.end();
+        }
+        Ok(piece)
     }
 
     /// The right to read, which one thread has at a time.

@@ -6,8 +6,10 @@ use pyo3::types::{PyBytes, PyString};
 use crate::failure::{Failure, OrRaise, call, checked};
 use crate::handle::Owned;
 use crate::interrupt::blocking;
+use crate::loan::Loan;
 use crate::pending::{Pending, PendingKind};
 use crate::port::Port;
+use crate::room::Room;
 use crate::sys::*;
 
 /// A stream. Threads: any at any time; one reads and one writes, and the library returns HANGUP_INVALID_STATE to a second
@@ -24,28 +26,29 @@ impl Stream {
     /// At most `room` bytes, at least one; none if the peer ended its direction.
     fn read<'py>(&self, py: Python<'py>, room: usize) -> PyResult<Bound<'py, PyBytes>> {
         let handle = &self.handle;
+        let piece = Room::new(py, room)?;
+        let at = piece.address();
         let read = blocking(py, || {
-            let mut piece: Vec<u8> = Vec::with_capacity(room);
-            let (into, mut got) = (piece.as_mut_ptr(), 0);
+            let mut got = 0;
             // SAFETY: a live stream and a buffer with that much room.
             call(|error| unsafe {
-                hangup_stream_read(handle.as_ptr(), into.cast(), room, &raw mut got, error)
+                hangup_stream_read(handle.as_ptr(), at as *mut _, room, &raw mut got, error)
             })?;
-            // SAFETY: the library initialised that many bytes, and never more than `room`.
-            unsafe { piece.set_len(got.min(room)) };
-            Ok(piece)
+            Ok(got)
         });
-        let piece = read?.map_err(|failure| self.raise(py, failure))?;
-        Ok(PyBytes::new(py, &piece))
+        let got = read?.map_err(|failure| self.raise(py, failure))?;
+        // SAFETY: the library has written that many bytes.
+        Ok(unsafe { piece.filled(got) })
     }
 
     /// Sends all of it.
-    fn write_all(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+    fn write_all(&self, py: Python<'_>, data: Loan) -> PyResult<()> {
         let handle = &self.handle;
+        let (at, size) = (data.address(), data.size());
         let wrote = blocking(py, || {
-            // SAFETY: a live stream, and bytes that are not changed during the call: `data` is borrowed from bytes.
+            // SAFETY: a live stream, and bytes that are lent until `data` is dropped.
             call(|error| unsafe {
-                hangup_stream_write_all(handle.as_ptr(), data.as_ptr(), data.len(), error)
+                hangup_stream_write_all(handle.as_ptr(), at as *const u8, size, error)
             })
         });
         wrote?.map_err(|failure| self.raise(py, failure))

@@ -1,4 +1,4 @@
-//! A request body that a Python callable makes while it is sent, or whose memory Python lends.
+//! A request body that a Python callable makes while it is sent.
 //!
 //! The library calls [`read`] on the thread that sends, which does not hold the interpreter lock, and
 //! [`end`] once, after the last read. An exception of the callable ends the exchange and is kept in a
@@ -9,9 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::{ffi, intern};
 
 use crate::callback;
+use crate::loan::Loan;
 
 /// The exception that the callable of a body raised, if it raised one.
 #[derive(Clone, Default)]
@@ -31,20 +32,24 @@ impl BodyException {
 /// returns bytes, an empty one at the end. It may return more than there is room for; the rest is kept.
 pub struct Upload {
     source: Py<PyAny>,
+    /// The callable takes a memoryview instead, which it fills, and returns how many bytes it wrote. It keeps no reference to
+    /// the memory: only the file classes of Python itself are read in this way.
+    fills: bool,
     /// A callable that goes back to the beginning.
     rewind: Option<Py<PyAny>>,
     /// The piece that did not fit, and the offset of its unread part.
-    rest: Option<(Py<PyBytes>, usize)>,
+    rest: Option<(Loan, usize)>,
     exception: BodyException,
 }
 
 impl Upload {
     pub fn new(
         source: Py<PyAny>,
+        fills: bool,
         rewind: Option<Py<PyAny>>,
         exception: BodyException,
     ) -> Box<Self> {
-        Box::new(Upload { source, rewind, rest: None, exception })
+        Box::new(Upload { source, fills, rewind, rest: None, exception })
     }
 
     fn go_back(&mut self, py: Python<'_>) -> PyResult<()> {
@@ -56,17 +61,37 @@ impl Upload {
     }
 
     fn fill(&mut self, py: Python<'_>, into: &mut [u8]) -> PyResult<usize> {
+        if self.fills {
+            return self.fill_in_place(py, into);
+        }
         let (piece, from) = match self.rest.take() {
-            Some((piece, from)) => (piece.into_bound(py), from),
-            None => (callback::call(py, &self.source, (into.len(),))?.cast_into::<PyBytes>()?, 0),
+            Some(rest) => rest,
+            None => (callback::call(py, &self.source, (into.len(),))?.extract::<Loan>()?, 0),
         };
-        let unread = &piece.as_bytes()[from..];
-        let count = unread.len().min(into.len());
-        into[..count].copy_from_slice(&unread[..count]);
-        if count < unread.len() {
-            self.rest = Some((piece.unbind(), from + count));
+        let count = (piece.size() - from).min(into.len());
+        // SAFETY: so many bytes are lent there and unread, and the library's memory is not Python's.
+        unsafe {
+            let unread = (piece.address() as *const u8).add(from);
+            std::ptr::copy_nonoverlapping(unread, into.as_mut_ptr(), count);
+        }
+        if from + count < piece.size() {
+            self.rest = Some((piece, from + count));
         }
         Ok(count)
+    }
+
+    /// The callable writes straight to where the library sends from.
+    fn fill_in_place(&self, py: Python<'_>, into: &mut [u8]) -> PyResult<usize> {
+        let (at, room) = (into.as_mut_ptr().cast(), into.len());
+        // SAFETY: the thread is attached, and the memory is the caller's; an owned reference, or NULL with an exception.
+        let view = unsafe {
+            let view = ffi::PyMemoryView_FromMemory(at, room as ffi::Py_ssize_t, ffi::PyBUF_WRITE);
+            Bound::from_owned_ptr_or_err(py, view)?
+        };
+        let count = callback::call(py, &self.source, (&view,))?.extract::<usize>()?;
+        // Raises BufferError if something refers to the memory still.
+        view.call_method0(intern!(py, "release"))?;
+        Ok(count.min(room))
     }
 }
 
@@ -108,20 +133,10 @@ pub unsafe extern "C" fn end(upload: *mut c_void) {
     let upload = unsafe { Box::from_raw(upload.cast::<Upload>()) };
     // With the interpreter lock, so that the source is dropped now: without it pyo3 drops it later.
     let _ = Python::try_attach(|py| {
+        drop(upload.rest);
         callback::release(py, upload.source);
         if let Some(rewind) = upload.rewind {
             callback::release(py, rewind);
         }
-    });
-}
-
-/// Ends the loan of the memory of a `bytes` object.
-///
-/// # Safety
-/// `object` is an owned reference to a Python object, and is not used afterwards.
-pub unsafe extern "C" fn release(object: *mut c_void) {
-    let _ = Python::try_attach(|py| {
-        // SAFETY: by this function's contract.
-        callback::release(py, unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind());
     });
 }

@@ -24,7 +24,7 @@ def default_client() -> Client:
 
 def request(method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
     """Sends a request and reads the whole response; `options` are those of RequestOptions."""
-    return default_client().request(method, url, **options)
+    return default_client()._request(method, url, options)
 
 
 def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> StreamBlock:
@@ -34,34 +34,34 @@ def stream(method: str, url: str, **options: Unpack[RequestOptions]) -> StreamBl
 
 def get(url: str, **options: Unpack[RequestOptions]) -> Response:
     """GET; `options` are those of RequestOptions, for example `timeout=5`."""
-    return default_client().request("GET", url, **options)
+    return default_client()._request("GET", url, options)
 
 
 def head(url: str, **options: Unpack[RequestOptions]) -> Response:
     """HEAD; `options` are those of RequestOptions."""
-    return default_client().request("HEAD", url, **options)
+    return default_client()._request("HEAD", url, options)
 
 
 def options(url: str, **options: Unpack[RequestOptions]) -> Response:
     """OPTIONS; `options` are those of RequestOptions."""
-    return default_client().request("OPTIONS", url, **options)
+    return default_client()._request("OPTIONS", url, options)
 
 
 def post(url: str, **options: Unpack[RequestOptions]) -> Response:
     """POST; `options` are those of RequestOptions, for example `json={...}`."""
-    return default_client().request("POST", url, **options)
+    return default_client()._request("POST", url, options)
 
 
 def put(url: str, **options: Unpack[RequestOptions]) -> Response:
     """PUT; `options` are those of RequestOptions."""
-    return default_client().request("PUT", url, **options)
+    return default_client()._request("PUT", url, options)
 
 
 def patch(url: str, **options: Unpack[RequestOptions]) -> Response:
     """PATCH; `options` are those of RequestOptions."""
-    return default_client().request("PATCH", url, **options)
+    return default_client()._request("PATCH", url, options)
 
 
 def delete(url: str, **options: Unpack[RequestOptions]) -> Response:
     """DELETE; `options` are those of RequestOptions."""
-    return default_client().request("DELETE", url, **options)
+    return default_client()._request("DELETE", url, options)

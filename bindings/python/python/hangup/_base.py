@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import _native
 from ._auth import AuthTypes, NativeAuth, native_auth
 from ._cancel import CancelToken
-from ._deadline import within_deadline
+from ._deadline import _deadline_at, within_deadline
 from ._errors import InvalidArgument, InvalidState, InvalidURL
 from ._limit_values import limit_value, non_negative_int
 from ._manager import Address, Manager, Resolver
@@ -49,6 +49,7 @@ _MODES = {
 }
 DEFAULT_MAX_BODY = 256 * 1024 * 1024
 
+Bare = tuple[str, str]
 Prepared = tuple[
     str,
     str,
@@ -72,8 +73,8 @@ Prepared = tuple[
     Progress | None,
 ]
 """The request for `_native`: method, URL, headers, body, timeouts, connection mode, redirects, retries, min_rate, cancel,
-the target of CONNECT, decode, max_body, target, url_as_given, TLS settings, auth, max_rate, expect_continue, progress. None
-is the client's setting."""
+the target of CONNECT, decode, max_body, target, url_as_given, TLS settings, auth, max_rate, expect_continue, progress. None,
+and what a `Bare` one leaves out, is the client's setting."""
 
 
 def download_options(
@@ -290,14 +291,16 @@ class BaseClient:
         if content is not None or data is not None or json is not None or files is not None:
             payload, kind = encode_body(content, data, json, files, fields or [])
             if kind is not None:
-                fields = _with_content_type(fields or [], kind)
+                fields = _with_content_type(fields, kind) if fields else [("content-type", kind)]
         mode = None if connection is None else _connection_mode(connection)
         redirects = None
         if follow_redirects is not None:
             redirects = (self._redirects or 10) if follow_redirects else 0
         rate = None if min_rate is None else _min_rate_pair(min_rate)
         bound = None if max_body is None else non_negative_int("max_body", max_body)
-        timeouts = within_deadline(timeout_pairs(timeout), self._total, method, url)
+        timeouts = () if timeout is UNSET else timeout_pairs(timeout)
+        if _deadline_at.get() is not None:
+            timeouts = within_deadline(timeouts, self._total, method, url)
         return (
             method,
             url,
@@ -314,12 +317,18 @@ class BaseClient:
             bound,
             target,
             url_as_given,
-            request_tls(self._tls, tls, verify),
+            None if tls is None and verify is None else request_tls(self._tls, tls, verify),
             self._request_auth(auth),
             None if max_rate is None else _max_rate_pair(max_rate),
             None if expect_continue is None else _expect_ms(expect_continue),
             progress,
         )
+
+    def _prepare_given(self, method: str, url: str, options: Any) -> Prepared | Bare:
+        """`_prepare` for the options of a call, of which most have none."""
+        if options or _deadline_at.get() is not None or self._closed:
+            return self._prepare(method, url, **options)
+        return method, self._absolute_url(url) if self._base_url else url
 
     def _absolute_url(self, url: str) -> str:
         if not self._base_url or is_absolute(url):

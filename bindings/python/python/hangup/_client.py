@@ -199,12 +199,12 @@ class Client(BaseClient):
         self.close()
 
     def _request(self, method: str, url: str, options: RequestOptions) -> Response:
-        prepared = self._prepare(method, url, **options)
-        return Response(self._native.send(prepared, False), RequestInfo(method, prepared[1]))
+        prepared = self._prepare_given(method, url, options)
+        return Response(self._native.send(prepared, False), prepared[:2])
 
     def _open(self, method: str, url: str, options: RequestOptions) -> OpenResponse:
-        prepared = self._prepare(method, url, **options)
-        return OpenResponse(self._native.send(prepared, True), RequestInfo(method, prepared[1]))
+        prepared = self._prepare_given(method, url, options)
+        return OpenResponse(self._native.send(prepared, True), prepared[:2])
 
 
 class StreamBlock:

@@ -25,8 +25,13 @@ _PROBE_SIZE = 64 * 1024
 """How much is read ahead of a file whose size is not reliable."""
 
 
-FileBody = tuple[Callable[[int], bytes], int, Callable[[], object] | None]
-"""A reader, the length of what it reads (-1: not known), and what goes back to the beginning; None: nothing does."""
+Piece = bytes | bytearray | memoryview
+Reader = Callable[[Any], Any]
+"""Takes the number of bytes there is room for, and returns bytes, none at the end; or takes a memoryview, fills it, and returns
+the number of bytes, 0 at the end."""
+FileBody = tuple[Reader, int, Callable[[], object] | None, bool]
+"""A reader, the length of what it reads (-1: not known), what goes back to the beginning (None: nothing does), and whether the
+reader fills memoryviews."""
 
 
 def file_body(file: Any) -> bytes | FileBody:
@@ -36,6 +41,14 @@ def file_body(file: Any) -> bytes | FileBody:
     if remaining is None:
         return _rewindable(file, start, _reader(file), UNKNOWN_LENGTH)
     if remaining and not _size_is_unreliable(file):
+        if start is not None and _fills_memory(file):
+            fill = _Filler(file, remaining)
+
+            def rewind() -> None:
+                file.seek(start)
+                fill.begin()
+
+            return fill, remaining, rewind, True
         return _rewindable(file, start, _check_length(_reader(file), remaining), remaining)
     # Files in /proc and /sys are usually small enough to be read at once.
     read = _reader(file)
@@ -48,12 +61,13 @@ def file_body(file: Any) -> bytes | FileBody:
     return _rewindable(file, start, read, UNKNOWN_LENGTH)
 
 
-def as_bytes(piece: object, what: str) -> bytes:
-    """The piece as bytes. Raises a TypeError with the message `what` and the type if it is not binary."""
-    if isinstance(piece, bytes):
+def as_bytes(piece: object, what: str) -> Piece:
+    """The piece, of which `len` is the number of its bytes. Raises a TypeError with the message `what` and the type if it is not
+    binary."""
+    if isinstance(piece, (bytes, bytearray)):
         return piece
-    if isinstance(piece, (bytearray, memoryview)):
-        return bytes(piece)
+    if isinstance(piece, memoryview):
+        return piece if piece.c_contiguous and piece.nbytes == len(piece) else bytes(piece)
     raise TypeError(f"{what} {type(piece).__name__}")
 
 
@@ -65,12 +79,12 @@ def _position(file: Any) -> int | None:
         return None
 
 
-def _rewindable(file: Any, start: int | None, read: Callable[[int], bytes], length: int) -> FileBody:
+def _rewindable(file: Any, start: int | None, read: Callable[[int], Piece], length: int) -> FileBody:
     """The body of that reader, which begins anew at that position of the file after a rewind."""
     if start is None:
-        return read, length, None
+        return read, length, None, False
 
-    def read_on(room: int) -> bytes:
+    def read_on(room: int) -> Piece:
         return read(room)
 
     def rewind() -> None:
@@ -78,7 +92,7 @@ def _rewindable(file: Any, start: int | None, read: Callable[[int], bytes], leng
         file.seek(start)
         read = _reader(file) if length == UNKNOWN_LENGTH else _check_length(_reader(file), length)
 
-    return read_on, length, rewind
+    return read_on, length, rewind, False
 
 
 def _remaining(file: Any) -> int | None:
@@ -150,40 +164,72 @@ def _size_is_unreliable(file: Any) -> bool:
         return False
 
 
-def _reader(file: Any) -> Callable[[int], bytes]:
-    def read(room: int) -> bytes:
+def _reader(file: Any) -> Callable[[int], Piece]:
+    def read(room: int) -> Piece:
         return as_bytes(file.read(room), "a file that is sent must be open in binary mode: it gave")
 
     return read
 
 
-def _read_up_to(read: Callable[[int], bytes], size: int) -> bytes:
-    pieces: list[bytes] = []
+def _read_up_to(read: Callable[[int], Piece], size: int) -> bytes:
+    pieces: list[Piece] = []
     while size > 0 and (piece := read(size)):
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
 
 
-def _prepend(first: bytes, read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+def _prepend(first: bytes, read: Callable[[int], Piece]) -> Callable[[int], Piece]:
     """A reader of `first`, and then of the rest."""
     ahead = io.BytesIO(first)
     return lambda room: ahead.read(room) or read(room)
 
 
-def _check_length(read: Callable[[int], bytes], length: int) -> Callable[[int], bytes]:
+def _check_length(read: Callable[[int], Piece], length: int) -> Callable[[int], Piece]:
     """A reader that raises BodyFailed if the file is longer than `length`, before it returns the last piece. The library
     notices a file that is shorter."""
     remaining = length
 
-    def read_on(room: int) -> bytes:
+    def read_on(room: int) -> Piece:
         nonlocal remaining
         piece = read(room)
         remaining -= len(piece)
         if remaining < 0 or (remaining == 0 and piece and read(1)):
-            failure = BodyFailed(f"the file grew while it was sent: it had {length} bytes before")
-            failure.phase, failure.sent = "write", "part"
-            raise failure
+            raise _has_grown(length)
         return piece
 
     return read_on
+
+
+def _has_grown(length: int) -> BodyFailed:
+    failure = BodyFailed(f"the file grew while it was sent: it had {length} bytes before")
+    failure.phase, failure.sent = "write", "part"
+    return failure
+
+
+def _fills_memory(file: Any) -> bool:
+    """Whether `readinto` of the file can be given memory of the library: it keeps no reference to it. A class of the program
+    might."""
+    if type(file) in (io.BufferedReader, io.BufferedRandom):
+        file = file.raw
+    return type(file) in (io.BytesIO, io.FileIO)
+
+
+class _Filler:
+    """Reads a file into memory of the library, and raises BodyFailed as `_check_length` does."""
+
+    __slots__ = ("_file", "_length", "_left")
+
+    def __init__(self, file: Any, length: int) -> None:
+        self._file, self._length, self._left = file, length, length
+
+    def begin(self) -> None:
+        """The file is at its first byte again."""
+        self._left = self._length
+
+    def __call__(self, memory: memoryview) -> int:
+        count: int = self._file.readinto(memory)
+        self._left -= count
+        if self._left < 0 or (self._left == 0 and count and self._file.read(1)):
+            raise _has_grown(self._length)
+        return count

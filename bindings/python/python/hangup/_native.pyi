@@ -173,33 +173,38 @@ class Manager:
         Never blocks; does nothing the second time. The shared manager stays shut down in this process.
         """
 
-_Prepared = tuple[
-    str,
-    str,
-    Iterable[tuple[str | bytes, str | bytes | None]] | None,
-    bytes
-    | str
-    | tuple[Callable[[int], bytes], int, Callable[[], object] | None]
-    | BodyWriter
-    | tuple[str, str | None, list[Any]]
-    | None,
-    tuple[tuple[int, int], ...],
-    int | None,
-    int | None,
-    bool | None,
-    tuple[int, int] | None,
-    CancelToken | None,
-    str | None,
-    bool | None,
-    int | None,
-    str | bytes | None,
-    bool,
-    Tls | None,
-    tuple[object, ...] | None,
-    tuple[int, int] | None,
-    int | None,
-    Progress | None,
-]
+_Prepared = (
+    tuple[str, str]
+    | tuple[
+        str,
+        str,
+        Iterable[tuple[str | bytes, str | bytes | None]] | None,
+        bytes
+        | bytearray
+        | memoryview
+        | str
+        | tuple[Callable[[Any], Any], int, Callable[[], object] | None, bool]
+        | BodyWriter
+        | tuple[str, str | None, list[Any]]
+        | None,
+        tuple[tuple[int, int], ...],
+        int | None,
+        int | None,
+        bool | None,
+        tuple[int, int] | None,
+        CancelToken | None,
+        str | None,
+        bool | None,
+        int | None,
+        str | bytes | None,
+        bool,
+        Tls | None,
+        tuple[object, ...] | None,
+        tuple[int, int] | None,
+        int | None,
+        Progress | None,
+    ]
+)
 
 @final
 class Tls:
@@ -321,6 +326,8 @@ class Response:
     def set_raw(self) -> None: ...
     def read_all(self, at_most: int) -> bytes: ...
     def read(self, room: int) -> bytes: ...
+    def read_full(self, room: int) -> bytes:
+        """The next `room` bytes, fewer only at the end, or where the body was cut off: then the next call raises."""
     def submit_read(self, at_most: int, port: Port, future: Future[bytes]) -> int:
         """Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
         the end of the body."""
@@ -330,8 +337,8 @@ class Response:
 @final
 class BodyWriter:
     def __new__(cls, length: int) -> Self: ...
-    def write_all(self, data: bytes) -> None: ...
-    def try_write(self, data: bytes) -> int: ...
+    def write_all(self, data: bytes | bytearray | memoryview) -> None: ...
+    def try_write(self, data: bytes | bytearray | memoryview) -> int: ...
     def fileno(self) -> int: ...
     def finish(self) -> None: ...
     def abort(self, reason: str) -> None: ...
@@ -340,7 +347,7 @@ class BodyWriter:
 @final
 class Stream:
     def read(self, room: int) -> bytes: ...
-    def write_all(self, data: bytes) -> None: ...
+    def write_all(self, data: bytes | bytearray | memoryview) -> None: ...
     def shutdown_write(self) -> None: ...
     def close(self) -> None: ...
     def set_timeout(self, which: int, ms: int) -> None: ...

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from . import _native
 from ._headers import Headers, ReceivedText
-from ._file_body import UNKNOWN_LENGTH, FileBody, as_bytes, file_body
+from ._file_body import UNKNOWN_LENGTH, FileBody, Piece, as_bytes, file_body
 from ._form import FormFiles, Part, boundary_of, encode_multipart
 from ._upload import BaseUpload
 
@@ -30,11 +30,12 @@ HeaderFields = Mapping[str, str | bytes | None] | Iterable[tuple[str | bytes, st
 a response is sent as it was received. None removes a default: {"Accept": None}."""
 Content = str | bytes | bytearray | memoryview | os.PathLike[str] | Readable | Iterable[bytes] | BaseUpload
 """A body: bytes, text (UTF-8), a path (pathlib), an open file, an iterable of bytes, or an Upload. An iterable, and a file whose length
-is not known, is sent chunked, or with its length if a Content-Length header says it."""
+is not known, is sent chunked, or with its length if a Content-Length header says it. A large bytearray or memoryview is not
+copied: don't change it before the request is done."""
 
 HeaderPair = tuple[str | bytes, str | bytes | None]
 """A header for `_native`; None removes the default of that name."""
-Body = bytes | str | FileBody | _native.BodyWriter | tuple[str, str | None, list[Part]]
+Body = bytes | bytearray | memoryview | str | FileBody | _native.BodyWriter | tuple[str, str | None, list[Part]]
 """A body for `_native`: bytes, the path of a file, a reader, the writer of an upload, or "form" with the boundary and the parts of a form."""
 
 _FORM = "application/x-www-form-urlencoded"
@@ -93,6 +94,8 @@ def encode_body(
     content: Content | None, data: FormData | None, json: Any, files: FormFiles | None, headers: list[HeaderPair]
 ) -> tuple[Body | None, str | None]:
     """The body, and its content type for requests that don't name one; the library names that of a form with files."""
+    if json is not None and content is None and data is None and files is None:
+        return _json_text(json).encode("utf-8"), "application/json"
     bodies = (("content", content), ("data", data), ("json", json), ("files", files))
     given = [name for name, value in bodies if value is not None]
     if len(given) > 1 and given != ["data", "files"]:
@@ -108,12 +111,19 @@ def encode_body(
             return encode_form(data).encode("ascii"), _FORM
     if files is not None:
         return encode_multipart(_form_pairs(data or ()), files, _encode_content, boundary_of(headers)), None
-    if json is not None:
-        import json as _json
-
-        text = _json.dumps(json, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode("utf-8"), "application/json"
     return None, None
+
+
+def _json_text(value: Any) -> str:
+    global _json_encoder
+    if _json_encoder is None:
+        import json
+
+        _json_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+    return _json_encoder(value)
+
+
+_json_encoder: Callable[[Any], str] | None = None
 
 
 def _encode_content(content: Content) -> Body:
@@ -121,21 +131,23 @@ def _encode_content(content: Content) -> Body:
         return content
     if isinstance(content, str):
         return content.encode("utf-8")
-    if isinstance(content, (bytearray, memoryview)):
-        return bytes(content)
+    if isinstance(content, bytearray):
+        return content
+    if isinstance(content, memoryview):
+        return content if content.c_contiguous else bytes(content)
     if isinstance(content, os.PathLike):
         return os.fspath(content)
     if isinstance(content, Readable):
         return file_body(content)
     if isinstance(content, Iterable) and not isinstance(content, Mapping):
-        return _iterable_reader(iter(content)), UNKNOWN_LENGTH, None
+        return _iterable_reader(iter(content)), UNKNOWN_LENGTH, None, False
     raise TypeError(f"a body is bytes, str, a path, an open file, an Upload or an iterable of bytes, not {type(content).__name__}")
 
 
-def _iterable_reader(source: Iterator[bytes]) -> Callable[[int], bytes]:
-    def read(room: int) -> bytes:
-        for piece in source:
-            if piece := as_bytes(piece, "a body must be made of bytes, not"):
+def _iterable_reader(source: Iterator[bytes]) -> Callable[[int], Piece]:
+    def read(room: int) -> Piece:
+        for given in source:
+            if piece := as_bytes(given, "a body must be made of bytes, not"):
                 return piece
         return b""
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 READ_SIZE = 64 * 1024
 """How many bytes of a body one call of the library reads at most."""
+MIN_FULL = 16 * 1024
+MAX_FULL = 64 * 1024 * 1024
+"""Chunks from this size to that one are read into their own memory. Smaller ones are cut out of what one read gives."""
 MAX_PIECE = 256 * 1024
 """The same for one read in the background."""
 BROKEN = (PeerClosed, PeerReset, PeerSilent, ProtocolError)
@@ -41,17 +44,24 @@ class Response:
     cancelled or closed is never reported as complete.
     """
 
-    __slots__ = ("_raw", "_headers", "_content", "_started", "_encoding", "request", "__weakref__")
+    __slots__ = ("_raw", "_headers", "_content", "_started", "_encoding", "_request", "__weakref__")
 
-    def __init__(self, raw: RawResponse, request: RequestInfo) -> None:
+    def __init__(self, raw: RawResponse, request: tuple[str, str]) -> None:
         self._raw = raw
         self._headers: Headers | None = None
         self._content: bytes | None = None
         self._started = False
         self._encoding: str | None = None
-        self.request = request
+        self._request = request
 
     # The head.
+
+    @property
+    def request(self) -> RequestInfo:
+        """The request: its `method`, and its `url` without user information."""
+        if not isinstance(self._request, RequestInfo):
+            self._request = RequestInfo(*self._request)
+        return self._request
 
     @property
     def status_code(self) -> int:
@@ -230,7 +240,7 @@ class Response:
             content = self.read()
             step = chunk_size or len(content) or 1
             return iter([content[at : at + step] for at in range(0, len(content), step)])
-        return self._iter_pieces(ByteChunker(chunk_size))
+        return self._iter_pieces(chunk_size)
 
     def iter_raw(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The body as it arrives, in pieces as `iter_bytes` has them, its content codings not undone.
@@ -240,7 +250,7 @@ class Response:
         if chunk_size is not None and chunk_size < 1:
             raise InvalidArgument(f"chunk_size is at least 1, not {short_repr(chunk_size)}")
         self._begin_raw()
-        return self._iter_pieces(ByteChunker(chunk_size))
+        return self._iter_pieces(chunk_size)
 
     def iter_text(self) -> Iterator[str]:
         """The body as text, in pieces as they arrive."""
@@ -298,8 +308,18 @@ class Response:
             raise InvalidState("the body was read already: ask for raw bytes before anything else, of client.stream")
         self._raw.set_raw()
 
-    def _iter_pieces(self, chunker: ByteChunker) -> Iterator[bytes]:
+    def _iter_pieces(self, chunk_size: int | None) -> Iterator[bytes]:
         self._started = True
+        if chunk_size is None:
+            while piece := self._raw.read(READ_SIZE):
+                yield piece
+            return
+        if MIN_FULL <= chunk_size <= MAX_FULL:
+            # The library fills the object of each chunk.
+            while piece := self._raw.read_full(chunk_size):
+                yield piece
+            return
+        chunker = ByteChunker(chunk_size)
         try:
             while piece := self._raw.read(READ_SIZE):
                 yield from chunker.feed(piece)
@@ -348,6 +368,8 @@ class ByteChunker:
     def feed(self, piece: bytes) -> list[bytes]:
         """The chunks that are complete with this piece."""
         if self._size is None:
+            return [piece]
+        if not self._held and len(piece) == self._size:
             return [piece]
         self._held += piece
         end = len(self._held) - len(self._held) % self._size
@@ -425,6 +447,9 @@ class _DetachedResponse:
         raise InvalidState("the body had not been read when the response was pickled")
 
     def read(self, room: int) -> bytes:
+        return self.read_all(room)
+
+    def read_full(self, room: int) -> bytes:
         return self.read_all(room)
 
     def take_stream(self) -> _native.Stream:

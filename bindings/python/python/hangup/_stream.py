@@ -93,7 +93,7 @@ class Stream(BaseStream):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Sends all of the data. Raises any RequestError, and the connection is closed, because a part may have been sent;
         InvalidState after `shutdown_write`."""
-        self._raw.write_all(as_bytes(data))
+        self._raw.write_all(as_lent(data))
 
     def shutdown_write(self) -> None:
         """Ends the direction of writing: the peer reads an end, and what it sends can still be read. Does nothing the second
@@ -112,6 +112,11 @@ def read_size(max_bytes: int) -> int:
     if not isinstance(max_bytes, int) or max_bytes < 1:
         raise InvalidArgument(f"max_bytes is at least 1, not {short_repr(max_bytes)}")
     return min(max_bytes, MAX_READ)
+
+
+def as_lent(data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
+    """The data for a call that waits until it has all of it; copied only if its memory is not in one piece."""
+    return bytes(data) if isinstance(data, memoryview) and not data.c_contiguous else data
 
 
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:

@@ -7,7 +7,7 @@ from typing import Self
 
 from . import _native
 from ._errors import InvalidArgument
-from ._stream import as_bytes
+from ._stream import as_lent
 from ._timeouts import short_repr
 
 
@@ -25,7 +25,7 @@ class BaseUpload:
     def try_write(self, data: bytes | bytearray | memoryview) -> int:
         """Writes as many of these bytes as there is room for, without waiting, and returns their number. 0: there is no room;
         wait until `fileno` is readable. Raises as `write` does."""
-        return self._raw.try_write(as_bytes(data))
+        return self._raw.try_write(as_lent(data))
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is room for at least 32 KiB, and after the end of the exchange: for select,
@@ -81,7 +81,7 @@ class Upload(BaseUpload):
         Raises the exception of the exchange, if that has failed; Closed if the server responded without waiting for the
         rest; BodyFailed for more bytes than the length; WriteTimeout if no request begins; InvalidState after `finish` or
         `abort`."""
-        self._raw.write_all(as_bytes(data))
+        self._raw.write_all(as_lent(data))
 
     def __enter__(self) -> Self:
         return self
