@@ -3668,8 +3668,12 @@ hangup_status hangup_queue_next(hangup_queue *queue,
  * With 1, a thread that waits in hangup_queue_next for this queue may do the work itself, which saves waking it for each
  * completion. 0 is the default.
  *
- * It does the work if no other thread of the process waits for submitted work and hangup_set_io_threads was not called. If it
- * stays away for more than one to four milliseconds after taking a completion, a thread of the library continues the work.
+ * What is submitted to this queue from then on runs in an event loop of its own, which the thread runs if no other thread waits
+ * for this queue and hangup_set_io_threads was not called: threads with a queue each do not wait for each other, and share the
+ * connections. If the thread stays away for more than one to four milliseconds after taking a completion, a thread of the
+ * library continues the work. The library has one such thread for each of these queues, which sleeps meanwhile.
+ *
+ * For a program with an event loop, which polls a descriptor, see hangup_queue_drive_fd.
  *
  * The work runs on separate stacks (256 KiB each), and signals are not blocked meanwhile. Leave it at 0 in a program with a
  * signal handler that inspects the stack of the interrupted thread, or needs much of it without SA_ONSTACK. Garbage

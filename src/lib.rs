@@ -115,6 +115,7 @@ mod caller_reader;
 mod cancel;
 mod client;
 mod download;
+mod driver;
 mod error;
 mod features;
 #[cfg(feature = "capi")]
@@ -153,6 +154,7 @@ pub use auth::{Auth, TokenRequest};
 pub use cancel::CancelToken;
 pub use client::{Client, KeptCookie, RetryPolicy};
 pub use download::DownloadOptions;
+pub use driver::Driver;
 pub use error::Error;
 pub use features::features;
 pub use form::{Form, Part};
@@ -168,7 +170,7 @@ pub use response::{
     CloseHandle, Downloaded, InterimResponse, ReadFuture, Redirect, Response, ResponseBody,
     ResponseHead,
 };
-pub use runtime::OwnedDescriptor;
+pub use runtime::{BorrowedDescriptor, OwnedDescriptor};
 pub use stream::{Stream, StreamRead, StreamWrite};
 pub use submit::Submission;
 pub use tcp_facts::TcpFacts;

@@ -18,8 +18,8 @@ use once_cell::sync::OnceCell;
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::runtime::{
-    Descriptor, Driver, Engine, HostLoop, Notify, SpawnPlace, WaitFor, WaitUntil, WakeReason,
-    WakeTarget, wait, wake_deferred, was_interrupted,
+    Descriptor, Driver, Engine, HostLoop, Notify, OwnLoop, SpawnPlace, WaitFor, WaitUntil,
+    WakeReason, WakeTarget, wait, wake_deferred, was_interrupted,
 };
 use crate::sync::{Mutex, lock};
 use crate::timeouts::Deadline;
@@ -39,6 +39,9 @@ pub(crate) struct Queue<T> {
     /// The loop of the work that is submitted to this queue, which its host drives. Inner `None`: there are no
     /// coroutines.
     host: OnceCell<Option<Arc<HostLoop>>>,
+    /// The loop of the work that is submitted while a receiver that waits may run it. Inner `None`: there is none, and the
+    /// work is the engine's.
+    own: OnceCell<Option<OwnLoop>>,
 }
 
 /// A sending end, which may outlive the receiving end. Threads: any thread at any time.
@@ -108,6 +111,7 @@ impl<T> Queue<T> {
             notify,
             caller_runs: AtomicBool::new(false),
             host: OnceCell::new(),
+            own: OnceCell::new(),
         })
     }
 
@@ -204,10 +208,11 @@ impl<T> Queue<T> {
     pub(crate) fn drive_descriptor(&self) -> Result<Descriptor, Error> {
         self.shared.check_process()?;
         let beside = self.descriptor();
-        let host = self.host.get_or_try_init(|| HostLoop::start(beside)).map_err(|error| {
-            Error::from_os(Kind::System, "can't start the event loop of a queue", &error)
-        })?;
-        Ok(host.as_ref().map_or(beside, |host| host.descriptor()))
+        let host =
+            self.host.get_or_try_init(|| HostLoop::start(Some(beside))).map_err(|error| {
+                Error::from_os(Kind::System, "can't start the event loop of a queue", &error)
+            })?;
+        Ok(host.as_ref().map_or(beside, |host| host.group().descriptor()))
     }
 
     /// Runs on this thread what is ready. Doesn't wait. After it the items are to be taken until there is none:
@@ -229,9 +234,21 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Where this thread spawns the work of this queue.
-    pub(crate) fn place(&self) -> SpawnPlace {
-        SpawnPlace::enter(self.host())
+    /// Where this thread spawns the work of this queue, while that lives; `None`: wherever it spawns else.
+    pub(crate) fn place(&self) -> Option<SpawnPlace> {
+        match self.host() {
+            Some(host) => Some(SpawnPlace::enter(Some(host))),
+            None => self.own_loop().map(SpawnPlace::enter_own),
+        }
+    }
+
+    /// The loop of a queue whose receivers run it while they wait, so that queues of several threads share none.
+    fn own_loop(&self) -> Option<&OwnLoop> {
+        if !self.caller_runs.load(Ordering::Relaxed) || Engine::has_set_threads() {
+            return None;
+        }
+        // Without a thread for it the work is the engine's.
+        self.own.get_or_init(|| OwnLoop::start().ok().flatten()).as_ref()
     }
 
     fn host(&self) -> Option<&Arc<HostLoop>> {
@@ -240,10 +257,14 @@ impl<T> Queue<T> {
 
     fn try_drive(&self) -> Option<Driver> {
         let allowed = self.caller_runs.load(Ordering::Relaxed);
-        if !allowed || self.shared.listeners.load(Ordering::SeqCst) > 0 {
+        if !allowed || Engine::has_set_threads() || self.shared.listeners.load(Ordering::SeqCst) > 0
+        {
             return None;
         }
-        let driver = Engine::try_drive(self.shared.senders())?;
+        let driver = match self.own.get() {
+            Some(Some(own)) => own.try_drive()?,
+            _ => Engine::try_drive(self.shared.senders())?,
+        };
         let mut inner = lock(&self.shared.inner);
         // There can be two engines for a moment, one starting and one ending.
         if inner.driver.is_some() {

@@ -68,7 +68,8 @@ impl Client {
     /// Sends a request in the background, as [`submit`](Self::submit) does, and calls `done` exactly once
     /// with its outcome, whatever happens. To cancel it, give the request a [`CancelToken`].
     ///
-    /// `done` runs on a thread of the library's, or before this call returns; it must not block.
+    /// `done` runs on a thread of the library's or on that of a [`Driver`](crate::Driver), or before this call returns; it must
+    /// not block.
     ///
     /// ```no_run
     /// use std::sync::mpsc;

@@ -65,10 +65,15 @@ impl Engine {
         }
     }
 
+    /// Whether the number of I/O threads was set.
+    pub(crate) fn has_set_threads() -> bool {
+        WANTED_THREADS.load(Ordering::Relaxed) != UNSET
+    }
+
     /// Lets the calling thread run the loop of the `ours` jobs that it would wait for. `None` if there are other
     /// jobs as well, if another thread does so already, or if the number of I/O threads was set.
     pub(crate) fn try_drive(ours: usize) -> Option<Driver> {
-        if WANTED_THREADS.load(Ordering::Relaxed) != UNSET || fiber::current().is_some() {
+        if Self::has_set_threads() || fiber::current().is_some() {
             return None;
         }
         let running = Self::begun().upgrade()?;

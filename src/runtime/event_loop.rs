@@ -106,7 +106,8 @@ impl EventLoop {
     }
 
     /// No thread runs the loop from here on: what the reactor's descriptor shows says whether there is something to do.
-    pub(super) fn rest(&self) {
+    /// Returns `false` if there is.
+    pub(super) fn rest(&self) -> bool {
         let trim = self.stacks.borrow().has_many().then(|| self.trim_at.get());
         let next = self.queue.next_deadline().into_iter().chain(trim).min();
         // A timer that is early costs a look at the clock; to set it anew for each later deadline would cost more.
@@ -116,9 +117,11 @@ impl EventLoop {
             self.timer_at.set(Some(next));
             self.reactor().ring_after(next.saturating_duration_since(Instant::now()));
         }
-        if !self.reactor().begin_sleep() || self.queue.has_due() {
+        let rests = self.reactor().begin_sleep() && !self.queue.has_due();
+        if !rests {
             self.reactor().ring();
         }
+        rests
     }
 
     /// Asks the kernel and the clock what has happened; waits for that, at most for so long. An error means

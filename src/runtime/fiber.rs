@@ -225,6 +225,11 @@ impl Fiber {
     }
 }
 
+/// The number of the event loop whose fiber this is; `None` on a thread.
+pub(crate) fn loop_here() -> Option<u64> {
+    Some(current()?.reactor_id())
+}
+
 impl Notify {
     /// One for the current task to wait for. It holds no descriptor while nothing waits for it.
     pub(crate) fn for_this_task() -> Arc<Self> {

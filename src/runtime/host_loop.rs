@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::event_loop;
 use super::io_thread::{Driver, IoThread};
-use super::reactor::Job;
 use super::stackful;
 use super::sys::{Descriptor, DescriptorGroup};
 
@@ -24,14 +23,16 @@ pub(crate) struct HostLoop {
 impl HostLoop {
     /// A loop, and its thread. `beside` is readable while the host has another reason to come. `None` where there are no
     /// coroutines: threads of the library do all of the work then.
-    pub(crate) fn start(beside: Descriptor) -> io::Result<Option<Arc<Self>>> {
+    pub(crate) fn start(beside: Option<Descriptor>) -> io::Result<Option<Arc<Self>>> {
         if stackful::are_off() {
             return Ok(None);
         }
         let io_thread = IoThread::start_for_host()?;
         let group = DescriptorGroup::open().and_then(|group| {
             group.add(io_thread.descriptor())?;
-            group.add(beside)?;
+            if let Some(beside) = beside {
+                group.add(beside)?;
+            }
             Ok(group)
         });
         match group {
@@ -43,16 +44,15 @@ impl HostLoop {
         }
     }
 
-    pub(crate) fn descriptor(&self) -> Descriptor {
-        self.group.descriptor()
+    /// What the host polls.
+    pub(crate) fn group(&self) -> &DescriptorGroup {
+        &self.group
     }
 
-    /// Runs on this thread what is ready. Doesn't wait: neither for what is not ready nor for the loop, if its own thread
-    /// runs it for a moment. Then the descriptor is readable again soon.
-    pub(crate) fn visit(&self) {
-        if !event_loop::is_here() {
-            self.io_thread.visit();
-        }
+    /// Runs on this thread what is ready, and returns whether there is more. Doesn't wait: neither for what is not ready
+    /// nor for the loop, if its own thread runs it for a moment. Then the descriptor is readable again soon.
+    pub(crate) fn visit(&self) -> bool {
+        !event_loop::is_here() && self.io_thread.visit()
     }
 
     /// Lets this thread run the loop while it waits; `None` if another thread drives it.
@@ -63,13 +63,40 @@ impl HostLoop {
         Arc::clone(&self.io_thread).drive_for_host()
     }
 
-    pub(super) fn give(&self, job: Job) {
-        self.io_thread.give(job);
+    pub(super) fn io_thread(&self) -> &Arc<IoThread> {
+        &self.io_thread
     }
 }
 
 impl Drop for HostLoop {
     fn drop(&mut self) {
         self.io_thread.stop();
+    }
+}
+
+/// An event loop that only threads drive that wait for what it brings, and otherwise its own: that of one queue. Threads:
+/// any thread at any time; one drives it. Its drop ends it as soon as it has nothing left to do.
+#[derive(Debug)]
+pub(crate) struct OwnLoop(Arc<IoThread>);
+
+impl OwnLoop {
+    /// A loop, and its thread. `None` where there are no coroutines.
+    pub(crate) fn start() -> io::Result<Option<Self>> {
+        if stackful::are_off() { Ok(None) } else { Ok(Some(Self(IoThread::start()?))) }
+    }
+
+    /// Lets this thread run the loop while it waits; `None` if another thread drives it.
+    pub(crate) fn try_drive(&self) -> Option<Driver> {
+        Arc::clone(&self.0).try_drive(usize::MAX)
+    }
+
+    pub(super) fn io_thread(&self) -> &Arc<IoThread> {
+        &self.0
+    }
+}
+
+impl Drop for OwnLoop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }

@@ -108,13 +108,14 @@ impl IoThread {
         self.reactor.descriptor()
     }
 
-    /// A host runs what is ready, on this thread, if the loop is free. Doesn't wait.
-    pub(super) fn visit(&self) {
-        if let Some(OwnedLoop(event_loop)) = self.handoff.try_take(|| self.reactor.wake()) {
-            event_loop.run_ready();
-            event_loop.rest();
-            self.handoff.leave(OwnedLoop(event_loop), false);
-        }
+    /// A host runs what is ready, on this thread, if the loop is free. Doesn't wait. Returns whether there is more.
+    pub(super) fn visit(&self) -> bool {
+        let free = self.handoff.try_take(|| self.reactor.wake());
+        let Some(OwnedLoop(event_loop)) = free else { return false };
+        event_loop.run_ready();
+        let rests = event_loop.rest();
+        self.handoff.leave(OwnedLoop(event_loop), false);
+        !rests
     }
 
     /// Lets the host's thread run the loop while it waits.

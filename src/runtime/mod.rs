@@ -69,17 +69,20 @@ mod worker_pool;
 
 pub(crate) use engine::Engine;
 pub(crate) use event_loop::wake_deferred;
-pub(crate) use host_loop::HostLoop;
+pub(crate) use fiber::loop_here;
+pub(crate) use host_loop::{HostLoop, OwnLoop};
 pub(crate) use input::InputDescriptor;
 pub(crate) use interest::Interest;
 pub(crate) use io_thread::{Driver, was_interrupted};
 pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use oneshot::Oneshot;
+pub(crate) use reactor::has_several_loops;
 pub(crate) use source::Source;
 pub(crate) use spawner::{SpawnPlace, Spawner};
-pub use sys::OwnedDescriptor;
+pub(crate) use sys::DescriptorGroup;
 #[cfg(test)]
 pub(crate) use sys::are_readable;
+pub use sys::{BorrowedDescriptor, OwnedDescriptor};
 pub(crate) use sys::{
     Descriptor, Opened, ReadFd, is_file_at, is_ready, no_thread, open_or_create,
     open_without_waiting, poll_readable, sync_directory, try_lock,

@@ -80,6 +80,7 @@ impl Reactor {
             stopped: AtomicBool::new(false),
             timer,
         };
+        REACTORS.fetch_add(1, Ordering::Relaxed);
         Ok((Arc::new(reactor), poll))
     }
 
@@ -210,6 +211,20 @@ impl WakeTarget for Reactor {
         }
     }
 }
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        REACTORS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether there is more than one event loop, or was until a moment ago.
+#[inline]
+pub(crate) fn has_several_loops() -> bool {
+    REACTORS.load(Ordering::Relaxed) > 1
+}
+
+static REACTORS: AtomicUsize = AtomicUsize::new(0);
 
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

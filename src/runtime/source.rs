@@ -140,6 +140,11 @@ impl Source {
         self.read_by.store(reactor.unwrap_or(0), Ordering::Relaxed);
     }
 
+    /// Whether that reactor's fiber has read all that came.
+    pub(crate) fn is_read_by(&self, reactor: u64) -> bool {
+        self.read_by.load(Ordering::Relaxed) == reactor
+    }
+
     /// Whether that reactor's fiber has read all that came, and the reactor has reported nothing since.
     pub(super) fn is_silent_for(&self, reactor: u64) -> bool {
         reactor == self.read_by.load(Ordering::Relaxed) && !self.ready_state.may_have_read()

@@ -8,11 +8,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::sync::OnceCell;
 
 use super::engine::Engine;
-use super::host_loop::HostLoop;
+use super::host_loop::{HostLoop, OwnLoop};
+use super::io_thread::IoThread;
 use super::sys::no_thread;
 use super::task::on_thread_stack;
 use crate::error::Error;
@@ -38,8 +40,10 @@ impl Spawner {
         work: impl FnOnce() -> T + Send + 'static,
         done: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) {
-        if let Some(host) = place() {
-            return host.give(Box::new(job(work, done)));
+        if IS_USED.load(Ordering::Relaxed)
+            && let Some(io_thread) = place()
+        {
+            return io_thread.give(Box::new(job(work, done)));
         }
         match self.engine() {
             // A job that can't be run is dropped, and its guard calls `done`.
@@ -58,31 +62,46 @@ impl Spawner {
     }
 }
 
-/// While it lives, what this thread spawns runs in the loop of a host. Threads: its own.
+/// While it lives, what this thread spawns runs in the loop of a host or a queue. Threads: its own.
 #[derive(Debug)]
-pub(crate) struct SpawnPlace(Option<Arc<HostLoop>>);
+pub(crate) struct SpawnPlace(Option<Arc<IoThread>>);
 
 impl SpawnPlace {
     /// `None`: in the process's engine.
     pub(crate) fn enter(host: Option<&Arc<HostLoop>>) -> Self {
-        Self(PLACE.replace(host.cloned()))
+        Self::replace(host.map(|host| host.io_thread()))
+    }
+
+    /// In the loop of a queue.
+    pub(crate) fn enter_own(own: &OwnLoop) -> Self {
+        Self::replace(Some(own.io_thread()))
+    }
+
+    fn replace(io_thread: Option<&Arc<IoThread>>) -> Self {
+        IS_USED.store(true, Ordering::Relaxed);
+        // A thread that is ending has no place any more: the engine does its work.
+        let former = PLACE.try_with(|place| place.replace(io_thread.cloned()));
+        Self(former.ok().flatten())
     }
 }
 
 impl Drop for SpawnPlace {
     fn drop(&mut self) {
-        PLACE.set(self.0.take());
+        let _ = PLACE.try_with(|place| place.replace(self.0.take()));
     }
 }
 
+/// Whether there ever was a place: most programs have none, and don't pay for a look at the thread's.
+static IS_USED: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
-    static PLACE: RefCell<Option<Arc<HostLoop>>> = const { RefCell::new(None) };
+    static PLACE: RefCell<Option<Arc<IoThread>>> = const { RefCell::new(None) };
 }
 
 // Not inlined: a fiber may be on another thread after a wait, and the compiler assumes that the address of a
 // thread-local value never changes within a function.
 #[inline(never)]
-fn place() -> Option<Arc<HostLoop>> {
+fn place() -> Option<Arc<IoThread>> {
     PLACE.try_with(|place| place.borrow().clone()).ok().flatten()
 }
 

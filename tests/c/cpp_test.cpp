@@ -10,6 +10,7 @@
 #include <hangup.hpp>
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -717,6 +718,33 @@ void bodies_are_pushed_and_forms_are_sent() {
     CHECK(rewinds == 0);
 }
 
+/** The loop of the program is a poll(2). */
+void a_loop_of_the_program_drives_a_queue() {
+    hangup::Client client{hangup::Manager()};
+    hangup::Queue queue;
+    CHECK(failure_of([&] { queue.drive(); }).status() == hangup::Status::invalid_state);
+    pollfd loop{queue.drive_fd(), POLLIN, 0};
+    for (std::uint64_t tag = 0; tag < 20; tag++) {
+        client.submit(hangup::Request("GET", given("hello")), queue, tag);
+    }
+    int taken = 0;
+    while (taken < 20) {
+        CHECK(poll(&loop, 1, 120000) == 1);
+        queue.drive();
+        while (auto done = queue.next(0s)) {
+            CHECK(done->response && done->response->status() == 200);
+            taken++;
+        }
+    }
+    client.submit(hangup::Request("GET", given("silent")).set_timeout(hangup::Timeout::head, 20ms), queue, 7);
+    std::optional<hangup::Completion> late;
+    while (!(late = queue.next(0s))) {
+        CHECK(poll(&loop, 1, 120000) == 1);
+        queue.drive();
+    }
+    CHECK(late->tag == 7 && late->error && late->error->status() == hangup::Status::timed_out);
+}
+
 void an_interrupt_check_ends_a_call() {
     hangup::Client client{hangup::Manager()};
     int asked = 0;
@@ -754,6 +782,7 @@ int main(int argc, char **argv) {
     a_call_does_what_it_is_told_to();
     names_proxies_and_dials_ahead();
     bodies_are_pushed_and_forms_are_sent();
+    a_loop_of_the_program_drives_a_queue();
     an_interrupt_check_ends_a_call();
     return 0;
 }

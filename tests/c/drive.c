@@ -338,6 +338,47 @@ static void several_threads_drive_a_queue_each(void) {
     hangup_manager_free(manager);
 }
 
+static void *waits(void *argument) {
+    caller *self = argument;
+    hangup_queue *queue = new_queue();
+    hangup_error *error = NULL;
+    CHECK_OK(hangup_queue_set_caller_runs(queue, 1, &error), error);
+    hangup_request *request = new_request("GET", self->url);
+    for (int round = 0; round < 200; round++) {
+        for (int each = 0; each < 4; each++) {
+            submit(self->client, request, queue, 1);
+        }
+        for (int each = 0; each < 4; each++) {
+            hangup_completion done = next(queue);
+            CHECK_OK(done.status, done.error);
+            check_body(done.response, "hello");
+            hangup_response_free(done.response);
+        }
+    }
+    hangup_request_free(request);
+    hangup_queue_free(queue);
+    return NULL;
+}
+
+/** Each runs the event loop of its own queue while it waits; the connections are those of all. */
+static void several_threads_wait_for_a_queue_each(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    caller argument = {client, given("hello")};
+    for (int i = 0; i < THREADS; i++) {
+        start(&threads[i], waits, &argument);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+    CHECK_NUMBER(0, stats_of(manager).in_use);
+    CHECK(stats_of(manager).opened <= 4 * THREADS);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
 static void the_child_of_a_fork_drives_a_queue_of_its_own(void) {
     hangup_client *client = new_client(NULL);
     host self = new_host();
@@ -377,6 +418,7 @@ int main(int argc, char **argv) {
     nothing_wakes_while_nothing_happens();
     what_is_closed_or_freed_ends();
     several_threads_drive_a_queue_each();
+    several_threads_wait_for_a_queue_each();
     the_child_of_a_fork_drives_a_queue_of_its_own();
     return 0;
 }

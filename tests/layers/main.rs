@@ -13,6 +13,7 @@ use sources::{Sources, Use};
 /// The modules of `src` from the top to the bottom: a module uses only those that stand below it.
 const LAYERS: &[&str] = &[
     "ffi",
+    "driver",
     "queue",
     "submit",
     "download",

@@ -98,6 +98,7 @@ fn thousands_of_submissions_at_once() {
         ["-Wl,--no-as-needed"].into_iter().chain(output.split_whitespace()).collect();
     for (source, flags) in [
         ("c/epoll_thousand.c", &[][..]),
+        ("c/epoll_driven.c", &[]),
         ("c/libuv_thousand.c", &libuv),
         ("cpp/thousand.cpp", &["-std=c++17", "-Wconversion"]),
     ] {

@@ -6,6 +6,7 @@ mod support;
 
 mod bodies;
 mod chaos;
+mod driver;
 mod fairness;
 mod io_thread;
 mod many;

@@ -15,6 +15,7 @@ use crate::manager::control::{Cause, Control, EndLease};
 use crate::manager::event_log::EventKind;
 use crate::manager::key::PoolKey;
 use crate::net::Stop;
+use crate::runtime::{has_several_loops, loop_here};
 use crate::vocabulary::{CloseReason, Timeout};
 
 /// What an exchange gets that asks for a connection.
@@ -259,7 +260,9 @@ impl State {
         deferred: &mut Deferred,
     ) -> Option<Box<Connection>> {
         loop {
-            let IdleRow { id, seq, since } = *self.keys[key_id].idle.newest()?;
+            let newest = *self.keys[key_id].idle.newest()?;
+            let near = if has_several_loops() { self.near_idle(key_id) } else { None };
+            let IdleRow { id, seq, since } = near.unwrap_or(newest);
             let mut entry = self.entries.get_mut(id)?;
             if let Some(reason) = idle_expired(&self.limits, &entry.record, since, now) {
                 self.remove(id, reason, deferred);
@@ -271,6 +274,19 @@ impl State {
             self.leased(&connection, control, deferred);
             return Some(connection);
         }
+    }
+
+    /// One of the most recently used idle connections, which the event loop of this thread used last: for another one
+    /// the loop has to register it, which takes two system calls. `None` if this is no fiber, too.
+    #[cold]
+    fn near_idle(&self, key_id: usize) -> Option<IdleRow> {
+        let here = loop_here()?;
+        let newest = self.keys[key_id].idle.newest_first().take(NEAR);
+        let near = newest.filter(|row| {
+            let stage = self.entries.get(row.id).map(|entry| entry.stage());
+            matches!(stage, Some(Stage::Idle { connection, .. }) if connection.stream.is_at(here))
+        });
+        near.copied().next()
     }
 
     /// An exchange has got an open connection.
@@ -342,3 +358,6 @@ impl State {
         }
     }
 }
+
+/// Among how many of the newest idle connections one of the own event loop is looked for.
+const NEAR: usize = 8;

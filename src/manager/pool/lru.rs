@@ -62,6 +62,11 @@ impl LruList {
         self.rows.back()
     }
 
+    /// All rows, the newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &IdleRow> {
+        self.rows.iter().rev().filter(|row| !row.is_dead())
+    }
+
     pub(super) fn oldest(&self) -> Option<&IdleRow> {
         self.rows.front()
     }

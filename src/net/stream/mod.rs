@@ -421,6 +421,11 @@ impl Stream {
         self.socket.source().mark_idle();
     }
 
+    /// Whether it is idle, and the event loop of that number used it last.
+    pub(crate) fn is_at(&self, event_loop: u64) -> bool {
+        self.socket.source().is_read_by(event_loop)
+    }
+
     /// Whether bytes came that were not read, as far as is known without asking the kernel: data that TLS
     /// decrypted, or an end. A connection that holds such bytes can't be kept: they are no part of the
     /// response that was read last.

@@ -5,7 +5,7 @@
 
 mod unix;
 
-pub use unix::OwnedDescriptor;
+pub use unix::{BorrowedDescriptor, OwnedDescriptor};
 pub(crate) use unix::{
     Descriptor, DescriptorGroup, EventFd, Opened, PollSlot, ReadFd, TimerFd, are_readable,
     deregister, discard_pages, is_file_at, is_ready, no_thread, open_or_create,

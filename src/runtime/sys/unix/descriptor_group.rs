@@ -1,9 +1,12 @@
 //! A descriptor that is readable while one of some others is: epoll(7), which can itself be polled.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::Descriptor;
+
+/// The descriptor that an event loop polls ([`Driver::descriptor`](crate::Driver::descriptor)).
+pub type BorrowedDescriptor<'a> = BorrowedFd<'a>;
 
 /// Threads: any thread at any time.
 #[derive(Debug)]
@@ -31,5 +34,9 @@ impl DescriptorGroup {
 
     pub(crate) fn descriptor(&self) -> Descriptor {
         Descriptor::of(&self.0)
+    }
+
+    pub(crate) fn borrowed(&self) -> BorrowedDescriptor<'_> {
+        self.0.as_fd()
     }
 }

@@ -13,6 +13,7 @@ mod timer_fd;
 use std::io;
 
 pub(crate) use descriptor::Descriptor;
+pub use descriptor_group::BorrowedDescriptor;
 pub(crate) use descriptor_group::DescriptorGroup;
 pub(crate) use event_fd::EventFd;
 pub(crate) use file::{is_file_at, open_or_create, open_without_waiting, sync_directory, try_lock};
