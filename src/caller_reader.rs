@@ -14,6 +14,11 @@ pub(crate) trait SlowRead: Read + Send {
         Err(io::Error::other("the reader can't be rewound"))
     }
 
+    /// A read of what is here; `None` if a read might wait, or fail, or find the end.
+    fn read_here(&mut self, _into: &mut [u8]) -> Option<usize> {
+        None
+    }
+
     /// A read, from the beginning if `rewind` says so.
     fn read_on(&mut self, rewind: bool, into: &mut [u8]) -> io::Result<usize> {
         if rewind {

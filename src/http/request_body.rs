@@ -505,7 +505,7 @@ impl Parts<'_> {
     }
 }
 
-/// Reads on the caller's own thread; on a fiber, has a worker read. The worker owns the reader and the buffer then,
+/// Reads on the caller's own thread; on a fiber, has a worker read what is not here. The worker owns the reader and the buffer then,
 /// so that the wait for it can be ended like any other wait. It is rewound first if `rewind` says so.
 fn read_slow(
     place: &mut Option<SlowReader>,
@@ -517,6 +517,11 @@ fn read_slow(
     if !is_on_fiber() {
         let into = &mut buffer[part];
         return Ok(place.as_mut().map_or(Ok(0), |reader| reader.read_on(rewind, into)));
+    }
+    if let Some(reader) = place.as_mut().filter(|_| !rewind)
+        && let Some(got) = reader.read_here(&mut buffer[part.clone()])
+    {
+        return Ok(Ok(got));
     }
     let Some(reader) = place.take() else { return Err(Stop::Ended) };
     let mut job = SlowRead::new(reader, std::mem::take(buffer), part, rewind);

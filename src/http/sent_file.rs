@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::caller_reader::{SlowRead, SlowReader};
 use crate::error::Error;
-use crate::runtime::{WorkerPool, open_without_waiting, run_on_worker};
+use crate::runtime::{WorkerPool, open_without_waiting, read_without_waiting, run_on_worker};
 use crate::vocabulary::Kind;
 
 /// What is sent of a file. Threads: a value.
@@ -93,7 +93,17 @@ impl Read for Exactly {
     }
 }
 
-impl SlowRead for Exactly {}
+impl SlowRead for Exactly {
+    /// All but the last piece, whose end is checked.
+    fn read_here(&mut self, into: &mut [u8]) -> Option<usize> {
+        if self.left <= into.len() as u64 {
+            return None;
+        }
+        let got = read_without_waiting(&self.file, into).filter(|got| *got > 0)?;
+        self.left -= got as u64;
+        Some(got)
+    }
+}
 
 impl SlowRead for io::Chain<io::Cursor<Vec<u8>>, File> {}
 

@@ -85,7 +85,7 @@ pub(crate) use sys::are_readable;
 pub use sys::{BorrowedDescriptor, OwnedDescriptor};
 pub(crate) use sys::{
     Descriptor, Opened, ReadFd, is_file_at, is_ready, no_thread, open_or_create,
-    open_without_waiting, poll_readable, sync_directory, try_lock,
+    open_without_waiting, poll_readable, read_without_waiting, sync_directory, try_lock,
 };
 pub(crate) use task::{
     on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,

@@ -9,6 +9,6 @@ pub use unix::{BorrowedDescriptor, OwnedDescriptor};
 pub(crate) use unix::{
     Descriptor, DescriptorGroup, EventFd, Opened, PollSlot, ReadFd, TimerFd, are_readable,
     deregister, discard_pages, is_file_at, is_ready, no_thread, open_or_create,
-    open_without_waiting, page_size, poll, poll_readable, register, register_input, sync_directory,
-    try_lock,
+    open_without_waiting, page_size, poll, poll_readable, read_without_waiting, register,
+    register_input, sync_directory, try_lock,
 };

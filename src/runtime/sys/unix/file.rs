@@ -13,6 +13,28 @@ pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
+/// Reads what the system has in memory of a file, from where the last read ended. `None` if the read might wait, or if the
+/// system can't tell (RWF_NOWAIT, preadv2(2)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn read_without_waiting(file: &File, into: &mut [u8]) -> Option<usize> {
+    let place = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    // An offset of -1 is the position of the file. Not all C libraries have the function.
+    let here: libc::c_long = -1;
+    let (count, flags): (libc::c_long, libc::c_long) = (1, libc::RWF_NOWAIT.into());
+    // SAFETY: `into` is writable for its length, and with `place` outlives the call.
+    let got = unsafe {
+        let descriptor = libc::c_long::from(file.as_raw_fd());
+        libc::syscall(libc::SYS_preadv2, descriptor, &raw const place, count, here, here, flags)
+    };
+    usize::try_from(got).ok()
+}
+
+/// Other systems have no such call.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn read_without_waiting(_: &File, _: &mut [u8]) -> Option<usize> {
+    None
+}
+
 /// Opens a file for reading and writing, and creates it if it is not there. A symbolic link is not followed.
 pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;

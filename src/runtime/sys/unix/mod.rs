@@ -16,7 +16,10 @@ pub(crate) use descriptor::Descriptor;
 pub use descriptor_group::BorrowedDescriptor;
 pub(crate) use descriptor_group::DescriptorGroup;
 pub(crate) use event_fd::EventFd;
-pub(crate) use file::{is_file_at, open_or_create, open_without_waiting, sync_directory, try_lock};
+pub(crate) use file::{
+    is_file_at, open_or_create, open_without_waiting, read_without_waiting, sync_directory,
+    try_lock,
+};
 pub(crate) use memory::{discard_pages, page_size};
 pub(crate) use poll::{PollSlot, are_readable, is_ready, poll, poll_readable};
 pub use read_fd::OwnedDescriptor;
