@@ -473,7 +473,10 @@ typedef enum HANGUP_ENUM_TYPE {
     HANGUP_TIMEOUT_CONNECT = 4,
     /** The TLS handshake. Default: 10 s. */
     HANGUP_TIMEOUT_TLS = 5,
-    /** Between two steps of sending the request. Default: 60 s. */
+    /**
+     * Sending the request: from one byte that the peer's system takes to the next. However slow the path is, it does not
+     * run out while bytes move. Default: 60 s.
+     */
     HANGUP_TIMEOUT_WRITE = 6,
     /** From the request's last byte to the whole response head. Default: 60 s. */
     HANGUP_TIMEOUT_HEAD = 7,
@@ -2519,7 +2522,8 @@ hangup_status hangup_request_set_body_file(hangup_request *request,
 
 /**
  * Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many; 0 at the end; a negative
- * number ends the exchange with HANGUP_BODY_FAILED.
+ * number ends the exchange with HANGUP_BODY_FAILED. The room is 16 KiB at first, and 128 KiB as soon as a piece has filled it (in
+ * chunks, the room that their framing leaves of it); what is returned is sent at once, and larger pieces take less CPU.
  *
  * It is called with no lock held; it may block, and it may call hangup. For hangup_client_send it is called on the thread
  * that sends. For hangup_client_submit it is called on threads of the library: not always the same one, never two at once.

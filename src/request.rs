@@ -675,7 +675,8 @@ impl Body {
         Ok(Self(BodySource::File(path)))
     }
 
-    /// The bytes of a reader: as many as `length`, or up to its end if that is `None`. Such a body can be sent once.
+    /// The bytes of a reader: as many as `length`, or up to its end if that is `None`. Such a body can be sent once. It is read
+    /// in pieces of up to 128 KiB, each of which is sent at once.
     ///
     /// The reader may block. A submitted request that is ended does not wait for a read that is under way: the
     /// reader is dropped when that read returns, which may be after the outcome is known.

@@ -271,7 +271,8 @@ vocabulary! {
         Connect = 4 "connect",
         /// The TLS handshake. Default: 10 s.
         Tls = 5 "tls",
-        /// Between two steps of sending the request. Default: 60 s.
+        /// Sending the request: from one byte that the peer's system takes to the next. However slow the path is, it does not
+        /// run out while bytes move. Default: 60 s.
         Write = 6 "write",
         /// From the request's last byte to the whole response head. Default: 60 s.
         Head = 7 "head",

@@ -15,7 +15,8 @@ use crate::request::Body;
 use crate::vocabulary::Kind;
 
 /// Reads a piece of a request's body: writes at most `room` bytes to `into` and returns how many; 0 at the end; a negative
-/// number ends the exchange with HANGUP_BODY_FAILED.
+/// number ends the exchange with HANGUP_BODY_FAILED. The room is 16 KiB at first, and 128 KiB as soon as a piece has filled it (in
+/// chunks, the room that their framing leaves of it); what is returned is sent at once, and larger pieces take less CPU.
 ///
 /// It is called with no lock held; it may block, and it may call hangup. For hangup_client_send it is called on the thread
 /// that sends. For hangup_client_submit it is called on threads of the library: not always the same one, never two at once.

@@ -71,7 +71,12 @@ impl Timing {
     /// A step within the current phase begins: it has the phase's timeout for itself.
     pub(super) fn step(&self) -> WaitUntil {
         let now = Instant::now();
-        WaitUntil::of(self.deadline(now, timeout_of(self.phase())), now)
+        self.step_since(now, now)
+    }
+
+    /// A step that began then, which may be before now.
+    pub(super) fn step_since(&self, began: Instant, now: Instant) -> WaitUntil {
+        WaitUntil::of(self.deadline(began, timeout_of(self.phase())), now)
     }
 
     /// The deadline of a wait that has this one of its own.
@@ -79,9 +84,9 @@ impl Timing {
         self.total.or(own)
     }
 
-    /// The deadline of a wait that begins now and has this timeout.
-    fn deadline(&self, now: Instant, timeout: Timeout) -> Deadline {
-        self.total.or(Deadline::after(now, self.timeouts.get(timeout), timeout))
+    /// The deadline of a wait that begins then and has this timeout.
+    fn deadline(&self, began: Instant, timeout: Timeout) -> Deadline {
+        self.total.or(Deadline::after(began, self.timeouts.get(timeout), timeout))
     }
 
     /// The exchange is over. Returns `true` the first time, which is the one that counts.

@@ -253,6 +253,12 @@ impl InUse<'_> {
         result
     }
 
+    /// Bytes that were sent and that the peer's system has not acknowledged, or on a Unix-domain socket, that its program has
+    /// not read; `None` on a system that does not say. It only falls while nothing is sent.
+    pub(crate) fn queued(&self) -> Option<u32> {
+        sys::queued(&self.0.inner)
+    }
+
     /// Whether an idle connection may serve another exchange: it is open, and has not a byte to read.
     pub(crate) fn is_reusable(&self) -> bool {
         sys::has_nothing_to_read(&self.0.inner)

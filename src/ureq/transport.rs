@@ -16,6 +16,7 @@ use super::message_watch::MessageWatch;
 use crate::http::exchange::Exchange;
 use crate::manager::Lease;
 use crate::net::Stop;
+use crate::net::socket::InUse;
 use crate::net::stream::Sending;
 use crate::runtime::WaitUntil;
 use crate::timeouts::Deadline;
@@ -131,7 +132,7 @@ impl Inner {
             if self.exchange.was_ended() {
                 return Err(Stop::Ended);
             }
-            let deadline = |_moved: bool| {
+            let deadline = |_: bool, _: &InUse<'_>| {
                 until.set(until.get().later());
                 until.get()
             };

@@ -103,6 +103,24 @@ def test_write(serve, client, expect):
     )
 
 
+@pytest.mark.parametrize("tls", [None, "good"])
+def test_a_slow_path_is_no_write_timeout_as_long_as_bytes_move(serve, manager, form, control, tls):
+    # The system reports room when a third of its send buffer is free, which is many of these pieces.
+    slow = {"repeat": {"times": 12, "steps": [{"recv": {"bytes": 65536}}, {"sleep_ms": 400}]}}
+    size = 24 << 20
+    rest = {"recv": {"bytes": size - 12 * 65536}}
+    timeout = hangup.Timeout(write=2, total=40)
+    with form(manager=manager, tls=hangup.TLS(verify=control.certs() / "ca.pem"), timeout=timeout) as client:
+        server = serve([slow, rest, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "stall"], tls=tls)
+        assert client.post(server.url, content=b"u" * size).status_code == 200
+        server = serve([slow, "stall"], tls=tls)
+        begin = time.monotonic()
+        with pytest.raises(hangup.WriteTimeout) as caught:
+            client.post(server.url, content=b"u" * size)
+        # The last but two of the pauses, and the timeout.
+        assert caught.value.timeout == "write" and time.monotonic() - begin >= 4 + 2
+
+
 def test_the_timeout_of_a_request_takes_precedence_over_the_clients(serve, manager, form, expect):
     server = serve([HEAD, "stall"])
     client = form(manager=manager, timeout=hangup.Timeout(head=AT, total=60))

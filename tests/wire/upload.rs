@@ -1,12 +1,12 @@
 //! What a server may send during an upload: interim responses, an early response, a refusal, and the end of the
 //! connection (RFC 9110 sections 10.1.1 and 15.2, RFC 9112 section 9.5; R10, W9 to W11).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hangup::{Body, Error, Kind, Phase, Timeout};
-use testserver::{Certificate, Options, Script, Server, Step};
+use testserver::{Certificate, Options, Script, Server, Step, Until};
 
-use crate::support::form::{Client, Form, in_both_forms};
+use crate::support::form::{Client, Form, Response, in_both_forms};
 use crate::support::{PATIENCE, post};
 
 in_both_forms! {
@@ -18,6 +18,8 @@ in_both_forms! {
     a_response_that_asks_for_a_close_ends_the_upload,
     a_close_after_an_early_response_ends_the_upload,
     interim_responses_do_not_stop_the_write_timeout,
+    a_slow_path_is_no_write_timeout_as_long_as_bytes_move,
+    a_slow_path_on_which_nothing_moves_any_more_is_a_write_timeout,
     endless_interim_responses_during_an_upload_are_bounded,
     an_early_body_that_is_never_read_on_does_not_grow_without_bound,
 }
@@ -175,6 +177,65 @@ fn interim_responses_do_not_stop_the_write_timeout(form: Form) {
         (error.kind(), error.timeout(), error.phase()),
         (Kind::TimedOut, Timeout::Write, Phase::Write)
     );
+}
+
+/// Takes pieces with pauses, all together for longer than [`WRITE_TIMEOUT`], while the system of the client reports no room:
+/// it does so when a third of its buffer is free, which is many pieces.
+fn slow_reads() -> Step {
+    Step::Repeat {
+        times: 12,
+        steps: vec![Step::Recv(Until::Bytes(64 * 1024)), Step::sleep(WRITE_TIMEOUT / 5)],
+    }
+}
+
+/// In milliseconds; much longer than a pause of the server.
+const WRITE_TIMEOUT: u64 = 2000;
+
+fn slow_upload(client: &Client, server: &Server, reader: bool) -> Result<Response, Error> {
+    let data = vec![b'u'; SIZE];
+    let body = match reader {
+        true => Body::reader(std::io::Cursor::new(data), Some(SIZE as u64)),
+        false => Body::bytes(&data),
+    };
+    let mut request = post(&server.url("/"), body);
+    request.set_timeout(Timeout::Write, Some(Duration::from_millis(WRITE_TIMEOUT))).unwrap();
+    request.set_timeout(Timeout::Total, Some(PATIENCE)).unwrap();
+    client.send(&mut request)
+}
+
+/// Does it without TLS and with it, at the same time.
+fn plain_and_tls(test: impl Fn(Option<Certificate>) + Copy + Send) {
+    std::thread::scope(|scope| {
+        for tls in PLAIN_AND_TLS {
+            scope.spawn(move || test(tls));
+        }
+    });
+}
+
+fn a_slow_path_is_no_write_timeout_as_long_as_bytes_move(form: Form) {
+    plain_and_tls(|tls| {
+        let reader = tls.is_some();
+        // The head comes with the first bytes. The rest of the body is taken at once.
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let rest = Step::Recv(Until::Bytes(SIZE as u64 - 12 * 64 * 1024));
+        let server = server(tls, vec![slow_reads(), rest, Step::send(answer), Step::Stall]);
+        let response = slow_upload(&form.tls_client(), &server, reader).unwrap();
+        assert_eq!(response.status_code(), 200);
+    });
+}
+
+fn a_slow_path_on_which_nothing_moves_any_more_is_a_write_timeout(form: Form) {
+    plain_and_tls(|tls| {
+        let reader = tls.is_none();
+        let server = server(tls, vec![slow_reads(), Step::Stall]);
+        let begun = Instant::now();
+        let error = slow_upload(&form.tls_client(), &server, reader).err().unwrap();
+        let found = (error.kind(), error.timeout(), error.phase());
+        assert_eq!(found, (Kind::TimedOut, Timeout::Write, Phase::Write));
+        // The last but two of the pauses, and the timeout.
+        let least = Duration::from_millis(WRITE_TIMEOUT / 5 * 10 + WRITE_TIMEOUT);
+        assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    });
 }
 
 fn endless_interim_responses_during_an_upload_are_bounded(form: Form) {

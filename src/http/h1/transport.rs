@@ -15,6 +15,7 @@ use crate::http::exchange::Exchange;
 use crate::http::request_body::BodyReader;
 use crate::manager::Lease;
 use crate::net::Stop;
+use crate::net::socket::InUse;
 use crate::net::stream::{Sending, Stream, is_broken};
 use crate::response_head::RawHead;
 use crate::runtime::{WaitUntil, yield_if_due};
@@ -116,10 +117,10 @@ impl Transport {
             let rest = &body[sent.saturating_sub(output.len())..];
             let timing = exchange.timing();
             let looks = self.detects_loss;
-            let until = |moved: bool| {
+            let until = |moved: bool, socket: &InUse<'_>| {
                 let stall = match stalled.get() {
                     Some(stall) if !moved => stall.later(),
-                    _ => Stall::begin(timing.step(), looks),
+                    _ => Stall::begin(timing.step(), looks, socket.queued()),
                 };
                 stalled.set(Some(stall));
                 stall.until_look()
@@ -139,14 +140,14 @@ impl Transport {
                 Ok(Sending::Held(took)) => {
                     sent += took;
                     exchange.bytes_sent += took as u64;
-                    stalled.set(self.stalled_in_silence(exchange, listen, stalled.get())?);
+                    stalled.set(self.stalled(exchange, listen, stalled.get())?);
                 }
                 Ok(Sending::PeerReadable) => self.check_early_response(exchange, None)?,
                 Err(Stop::Io(error)) if is_broken(&error) => {
                     self.check_early_response(exchange, Some(Stop::Io(error)))?;
                 }
-                Err(Stop::Deadline(Timeout::None)) => {
-                    stalled.set(self.stalled_in_silence(exchange, listen, stalled.get())?);
+                Err(Stop::Deadline(Timeout::None | Timeout::Write)) => {
+                    stalled.set(self.stalled(exchange, listen, stalled.get())?);
                 }
                 Err(stop) => return Err(stop),
             }
@@ -168,18 +169,49 @@ impl Transport {
         Ok(())
     }
 
-    /// There was no room to send for so long that it is time to look why.
+    /// There was no room to send for so long that it is time to look why, or until the write timeout.
     #[cold]
     #[inline(never)]
-    fn stalled_in_silence(
+    fn stalled(
         &mut self,
         exchange: &Exchange,
         listen: bool,
         stall: Option<Stall>,
     ) -> Result<Option<Stall>, Stop> {
-        let Some(stall) = stall else { return Ok(None) };
-        self.look_in_silence(exchange, Awaited::Room { listen }, stall.began, stall.until)?;
-        Ok(Some(Stall { looks: self.detects_loss, ..stall }))
+        let Some(stall) = stall.map(Stall::later) else { return Ok(None) };
+        if !stall.until.has_come() {
+            let awaited = Awaited::Room { listen };
+            match self.look_in_silence(exchange, awaited, stall.began, stall.until) {
+                Ok(()) => return Ok(Some(Stall { looks: self.detects_loss, ..stall })),
+                Err(Stop::Deadline(Timeout::Write)) => {}
+                Err(stop) => return Err(stop),
+            }
+        }
+        match self.moved_meanwhile(exchange, stall) {
+            Some(since) => Ok(Some(since)),
+            None => Err(Stop::Deadline(stall.until.timeout)),
+        }
+    }
+
+    /// The system reports room only when much of its buffer is free (a third of it on Linux, of four megabytes), which takes
+    /// minutes on a slow path. So the write timeout counts from the last byte that left the buffer.
+    fn moved_meanwhile(&mut self, exchange: &Exchange, stall: Stall) -> Option<Stall> {
+        let stream = self.stream()?;
+        let queued = stream.queued()?;
+        if stall.until.timeout != Timeout::Write || queued >= stall.queued? {
+            return None;
+        }
+        let now = Instant::now();
+        // A byte left it when the peer acknowledged it, at the latest with its last acknowledgement.
+        let ago = stream.tcp_info().map(|info| info.last_ack_received).unwrap_or_default();
+        let began = now.checked_sub(ago).map_or(stall.began, |last| last.max(stall.began));
+        let until = exchange.timing().step_since(began, now);
+        (!until.has_come()).then_some(Stall {
+            began,
+            until,
+            looks: stall.looks,
+            queued: Some(queued),
+        })
     }
 
     /// Waits until the body of the request has more, or until that time; returns earlier if the peer sends something,
@@ -388,11 +420,13 @@ struct Stall {
     until: WaitUntil,
     /// Whether it is looked at why, when it is long.
     looks: bool,
+    /// Bytes that waited in the system when it began.
+    queued: Option<u32>,
 }
 
 impl Stall {
-    fn begin(until: WaitUntil, looks: bool) -> Self {
-        Self { began: until.now, until, looks }
+    fn begin(until: WaitUntil, looks: bool, queued: Option<u32>) -> Self {
+        Self { began: until.now, until, looks, queued }
     }
 
     fn later(self) -> Self {
@@ -406,7 +440,7 @@ impl Stall {
 }
 
 /// How much of an upload is sent between two checks for input: a check is a system call.
-const CHECK_INTERVAL: u32 = 256 * 1024;
+const CHECK_INTERVAL: u32 = 1024 * 1024;
 /// How much of a response's body is kept while the request is still being sent. A server that sends
 /// more than this before it has read the request makes both sides wait, until the write timeout.
 const MAX_EARLY_BODY: usize = 1024 * 1024;

@@ -58,8 +58,8 @@ pub(crate) enum TlsPeer {
 pub(crate) enum Sending {
     /// This many bytes were taken; TLS takes all of them.
     Took(usize),
-    /// TLS took them, and there was no room for all of them until the deadline, which is no timeout: it is the caller's
-    /// time to look at the connection. They go with the next call.
+    /// TLS took them, and there was no room for all of them until the deadline, at which it is the caller's time to look at
+    /// the connection. They go with the next call.
     Held(usize),
     /// There is something to read while nothing can be sent: the peer may have responded already.
     PeerReadable,
@@ -299,14 +299,15 @@ impl Stream {
 
     /// Sends `first` and then `rest`, or as much as can be sent at once. `more`: the rest of the message follows.
     /// `listen`: returns when there is something to read while there is no room to go on. `until` is called for the
-    /// deadline only if there is something to wait for; its argument says whether bytes were sent since its last call.
+    /// deadline only if there is something to wait for; its arguments are whether bytes were sent since its last call, and the
+    /// socket. Bytes that TLS took when the write timeout ran out are held as well.
     pub(crate) fn send(
         &mut self,
         first: &[u8],
         rest: &[u8],
         more: bool,
         listen: bool,
-        until: &dyn Fn(bool) -> WaitUntil,
+        until: &dyn Fn(bool, &InUse<'_>) -> WaitUntil,
     ) -> Result<Sending, Stop> {
         let (first, rest) = if first.is_empty() { (rest, first) } else { (first, rest) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
@@ -319,7 +320,7 @@ impl Stream {
                 };
                 match not_yet(sent)? {
                     Some(sent) => return Ok(Sending::Took(sent)),
-                    None if may_write(&socket, listen, until(false))? => {}
+                    None if may_write(&socket, listen, until(false, &socket))? => {}
                     None => return Ok(Sending::PeerReadable),
                 }
             }
@@ -333,7 +334,7 @@ impl Stream {
         // What an earlier call left behind goes first, so that at most one call's bytes wait here.
         while tls.wants_write() {
             if not_yet(tls.write_tls(&mut below))?.is_none()
-                && !may_write(&socket, listen, until(moved()))?
+                && !may_write(&socket, listen, until(moved(), &socket))?
             {
                 return Ok(Sending::PeerReadable);
             }
@@ -347,11 +348,13 @@ impl Stream {
             let sent =
                 if tls.wants_write() { tls.write_tls(&mut below).map(drop) } else { below.flush() };
             if not_yet(sent)?.is_none() {
-                match may_write(&socket, listen, until(moved())) {
+                match may_write(&socket, listen, until(moved(), &socket)) {
                     Ok(true) => {}
                     // The rest goes with the next call; TLS has it.
                     Ok(false) => break,
-                    Err(Stop::Deadline(Timeout::None)) => return Ok(Sending::Held(took)),
+                    Err(Stop::Deadline(Timeout::None | Timeout::Write)) => {
+                        return Ok(Sending::Held(took));
+                    }
                     Err(stop) => return Err(stop),
                 }
             }
@@ -467,6 +470,12 @@ impl Stream {
     #[cold]
     pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
         self.socket.tcp_info()
+    }
+
+    /// Bytes that wait in the system; see [`InUse::queued`].
+    #[cold]
+    pub(crate) fn queued(&self) -> Option<u32> {
+        self.socket.enter()?.queued()
     }
 
     /// How many bytes the system has got of a request of which so many were sent: TLS makes more of them.

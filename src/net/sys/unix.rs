@@ -66,6 +66,21 @@ pub(in crate::net) fn send_vectored(
     })
 }
 
+/// The bytes in the send queue that are not acknowledged (SIOCOUTQ, tcp(7) and unix(7)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::net) fn queued(socket: &Socket) -> Option<u32> {
+    let mut bytes: libc::c_int = 0;
+    // TIOCOUTQ is the same number. SAFETY: the call writes one int, which outlives it.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 { u32::try_from(bytes).ok() } else { None }
+}
+
+/// Other systems have other calls.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::net) fn queued(_: &Socket) -> Option<u32> {
+    None
+}
+
 /// Whether a connection is open and has not a byte to read (MSG_PEEK).
 pub(in crate::net) fn has_nothing_to_read(socket: &Socket) -> bool {
     let mut byte = 0u8;
