@@ -14,7 +14,7 @@ export CARGO PYTHON
 # The oldest Rust that compiles the library, as Cargo.toml states it.
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help demo test torture fuzz sanitize miri bench header install lint deps
+.PHONY: help demo test torture fuzz sanitize miri bench bench-instructions header install lint deps
 
 help:
 	@echo "make demo      C and Python on one connection manager, step by step"
@@ -23,7 +23,8 @@ help:
 	@echo "make fuzz      each kind of malformed input for SECONDS=$(SECONDS), the first case being FROM=$(FROM)"
 	@echo "make sanitize  the C and C++ tests with the address, undefined-behaviour and thread sanitizers"
 	@echo "make miri      unit tests of runtime, manager and cancel under Miri (needs a nightly toolchain)"
-	@echo "make bench     the benchmarks"
+	@echo "make bench     the benchmarks, about 25 minutes: some of them with ROWS=\"tls chunks\", the names that they have"
+	@echo "make bench-instructions  fails if a kind of work takes more instructions than benches/instructions.txt has, five minutes"
 	@echo "make header    writes include/hangup.h from src/ffi"
 	@echo "make install   installs the library for C and C++: PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
 	@echo "make lint      rustfmt, clippy, rustdoc, and a check with the oldest Rust that is supported"
@@ -62,7 +63,12 @@ miri:
 
 bench:
 	@sh tests/deps.sh demo bench
-	@sh benches/run.sh
+	@sh benches/run.sh $(ROWS)
+	@test -n "$(ROWS)" || sh benches/instructions.sh
+
+bench-instructions:
+	@sh tests/deps.sh bench
+	@sh benches/instructions.sh $(ROWS)
 
 header:
 	UPDATE_HEADER=1 $(CARGO) test --test header

@@ -68,6 +68,42 @@ static inline void report_requests(usage took, long requests) {
            (took.user + took.kernel) * each);
 }
 
+/** A large body's line: MB/s, and seconds of CPU a GB. */
+static inline void report_bytes(usage took, double bytes) {
+    double gb = bytes / 1e9;
+    printf("mb_s=%.0f user_s_gb=%.4f sys_s_gb=%.4f cpu_s_gb=%.4f\n", bytes / 1e6 / took.wall, took.user / gb,
+           took.kernel / gb, (took.user + took.kernel) / gb);
+}
+
+/** Does the same `warm_up` times, which dials and touches memory for the first time, and then `count` times, which is
+ * what the result counts. */
+static inline usage repeat(void (*once)(void *), void *with, long warm_up, long count) {
+    for (long i = 0; i < warm_up; i++) {
+        once(with);
+    }
+    usage begin = used();
+    for (long i = 0; i < count; i++) {
+        once(with);
+    }
+    return used_since(begin);
+}
+
+/** The value of an argument `name=value`, from `argv[from]` on; NULL if there is none. */
+static inline const char *option(char **argv, int from, const char *name) {
+    size_t size = strlen(name);
+    for (int i = from; argv[i] != NULL; i++) {
+        if (strncmp(argv[i], name, size) == 0 && argv[i][size] == '=') {
+            return argv[i] + size + 1;
+        }
+    }
+    return NULL;
+}
+
+static inline long option_number(char **argv, int from, const char *name, long otherwise) {
+    const char *value = option(argv, from, name);
+    return value != NULL ? atol(value) : otherwise;
+}
+
 /** N requests in flight: each one that ended begins the next. The first ones, which open the connections, are not
  * counted; nor is the end, when fewer and fewer are left. */
 typedef struct {

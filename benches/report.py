@@ -3,7 +3,11 @@
     report.py [--write] [--versions TEXT] LINES
 
 A line is `BENCH MODE name=value...`. A ratio is the median of the ratios of neighbouring turns, which the machine's
-moods touch less than the ratio of two medians.
+moods touch less than the ratio of two medians. rows.py says which rows there are, except for those with a shape of their own,
+which are here.
+
+The last lines say how many rows have hangup ahead of a peer, and which have it behind. Rows against a bare socket or another
+mode of hangup are not counted.
 """
 
 import argparse
@@ -11,7 +15,10 @@ import collections
 import re
 import statistics
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+import rows
 
 README = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- the table: written by run.sh --write -->", "<!-- the end of the table -->"
@@ -33,9 +40,49 @@ class Lines:
     def all(self, *place):
         return self.values.get(place, [])
 
+    def clients(self, bench, work):
+        """The clients of lines `BENCH CLIENT WORK ...`, in their order."""
+        return list(dict.fromkeys(key[1] for key in self.values if len(key) == 4 and key[0] == bench and key[2] == work))
+
     def median(self, *place):
         values = self.all(*place)
         return statistics.median(values) if values else None
+
+
+# Of each number that programs print and that is compared: how the row names it, its unit, whether less is better, and which
+# numbers of the same lines are its CPU.
+VALUES = {
+    "rps": ("requests/s", "", False, ("cpu_us",)),
+    "mb_s": ("MB/s", "", False, ("cpu_s_gb", "cpu_ms_mb")),
+    "mbps": ("MB/s", "", False, ("cpu_ms",)),
+    "cpu_us": ("user and kernel CPU", "µs", True, ()),
+    "user_us": ("user CPU", "µs", True, ()),
+    "peak_over_body": ("most memory, in sizes of the body", "", True, ()),
+    "peak_mb": ("most memory", "MB", True, ()),
+    "over_ms": ("time", "ms", True, ()),
+    "over_cpu_ms": ("CPU", "ms", True, ()),
+    "p50_ms": ("median latency", "ms", True, ()),
+    "p99_ms": ("99th percentile", "ms", True, ()),
+    "bytes": ("heap", "bytes", True, ()),
+}
+# Within this of the peer, a row is neither ahead nor behind.
+LEVEL = 0.03
+# Not peers but measures: no client can be quicker than these, and these are hangup.
+MEASURES = {"socket", "epoll", "apart", "hangup-16", "submitted", "one"}
+
+
+@dataclass
+class Row:
+    what: str
+    ours: str
+    peer: str = ""
+    theirs: str = ""
+    ratio: str = ""
+    cpu: str = ""
+    wanted: str = ""
+    met: str = ""
+    # hangup / peer as "how many times better", for the summary: of the number and of its CPU.
+    better: tuple = (None, None)
 
 
 def ratio(ours, theirs):
@@ -67,37 +114,93 @@ def verdict(value, at_least=None, at_most=None):
     return bound, "yes" if good else "**no**"
 
 
-def rows(lines):
-    """Rows of (what, ours, peer's name, peer's, ratio, wanted, met)."""
+class Comparisons:
+    """Makes rows of lines."""
 
-    def compared(what, bench, name, peer, unit="", ours="hangup", **wanted):
-        mine, theirs = lines.all(bench, ours, name), lines.all(bench, peer, name)
+    def __init__(self, lines):
+        self.lines = lines
+
+    def compared(self, what, bench, name, peer, ours="hangup", **wanted):
+        """The row of a number of hangup's and a peer's, if there are both. A mode is a word or several."""
+        label, unit, less, cpus = VALUES[name]
+        places = [(bench, *((mode,) if isinstance(mode, str) else mode)) for mode in (ours, peer)]
+        mine, theirs = (self.lines.all(*place, name) for place in places)
         if not mine or not theirs:
             return
         r = ratio(mine, theirs)
+        cpu = None
+        for name_of_cpu in cpus:
+            cpu = cpu or ratio(*(self.lines.all(*place, name_of_cpu) for place in places))
         a, b = statistics.median(mine), statistics.median(theirs)
-        yield what, number(a, unit), LABELS.get(peer, peer), number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
+        better = (None, None)
+        if r and places[1][1] not in MEASURES:
+            better = (1 / r if less else r, 1 / cpu if cpu else None)
+        yield Row(
+            f"{what}: {label}",
+            number(a, unit),
+            LABELS.get(places[1][1], places[1][1]),
+            number(b, unit),
+            "" if r is None else f"{r:.2f}",
+            f"{cpu:.2f}" if cpu else "",
+            *verdict(r, **wanted),
+            better,
+        )
 
-    def bounded(what, value, unit, peer, theirs, **wanted):
-        if value is None:
+    def bounded(self, what, value, unit, **wanted):
+        """The row of a number of hangup's that has a bound of its own."""
+        if value is not None:
+            wanted, met = verdict(value, **wanted)
+            yield Row(what, number(value, unit), wanted=wanted, met=met)
+
+    def of_bench(self, bench):
+        """The rows of a benchmark of rows.py."""
+        if not bench.what:
             return
-        yield what, number(value, unit), peer, number(theirs, unit) if peer else "", "", *verdict(value, **wanted)
+        values = bench.value.split()
+        less = {name: VALUES[name][2] for name in values}
+        if not bench.works:
+            for peer in bench.turns:
+                for name in values if peer != bench.ours else ():
+                    bound = bench.wanted.get(peer, None if peer in MEASURES else 1)
+                    bound = {"at_most" if less[name] else "at_least": bound}
+                    yield from self.compared(bench.what, bench.name, name, peer, bench.ours, **bound)
+            return
+        for work, text in bench.works.items():
+            for name in values:
+                for peer in self.lines.clients(bench.name, work):
+                    if peer != bench.ours:
+                        bound = bench.wanted.get(f"{work} {name}", bench.wanted.get(work, 1))
+                        bound = {"at_most" if less[name] else "at_least": bound}
+                        what = f"{bench.what}, {text}"
+                        yield from self.compared(what, bench.name, name, (peer, work), (bench.ours, work), **bound)
 
-    small = "small GET"
-    yield from compared(f"{small}: requests/s", "small_get", "rps", "curl", at_least=1)
-    yield from compared(f"{small}: user CPU", "small_get", "user_us", "curl", "µs", at_most=0.6)
-    yield from compared(f"{small}: user and kernel CPU", "small_get", "cpu_us", "curl", "µs")
-    yield from compared(f"{small}: instructions in user space", "instructions", "count", "curl")
-    yield from compared(f"{small}: requests/s", "small_get", "rps", "socket")
-    yield from compared(f"{small}, URL as text: requests/s", "small_get", "rps", "curl", ours="hangup-url")
-    yield from compared(f"{small}, URL as text: user CPU", "small_get", "user_us", "curl", "µs", ours="hangup-url")
-    yield from compared(
-        f"{small}, URL as text: instructions", "instructions", "count", "curl", ours="hangup-url"
-    )
 
-    yield from compared("ureq: small GET: requests/s", "ureq", "rps", "own", ours="managed")
-    yield from compared("ureq: small GET: user and kernel CPU", "ureq", "cpu_us", "own", "µs", ours="managed")
+def all_rows(lines):
+    make = Comparisons(lines)
+    special = {
+        "small_get": small_get_rows,
+        "share": shared_rows,
+        "inflight_memory": memory_rows,
+        "inflight_cancel": cancel_in_flight_rows,
+        "idle_scaling": many_idle_rows,
+        "idle_plain": idle_rows,
+        "cancel": cancel_rows,
+        "syscalls": system_call_rows,
+        "python_get": python_rows,
+        "python_async": asyncio_rows,
+    }
+    for bench in rows.BENCHES:
+        yield from make.of_bench(bench)
+        if bench.name in special:
+            yield from special[bench.name](lines, make)
 
+
+def small_get_rows(lines, make):
+    yield from make.compared("small GET", "small_get", "user_us", "curl", at_most=0.6)
+    yield from make.compared("small GET, URL as text", "small_get", "rps", "curl", ours="hangup-url")
+
+
+def system_call_rows(lines, make):
     def calls(mode):
         found = {
             key[2]: value[0] for key, value in lines.values.items() if key[:2] == ("syscalls", mode) and key[3] == "calls"
@@ -105,65 +208,48 @@ def rows(lines):
         return sum(found.values()), " + ".join(f"{count:.1f} {name}" for name, count in sorted(found.items()))
 
     ours, theirs = calls("hangup"), calls("curl")
-    if ours[0]:
-        yield "system calls a request", ours[1], "curl easy", theirs[1], f"{ours[0] / theirs[0]:.2f}", "at most 4", (
-            "yes" if ours[0] <= 4.01 else "**no**"
-        )
+    if ours[0] and theirs[0]:
+        r = ours[0] / theirs[0]
+        met = "yes" if ours[0] <= 4.01 else "**no**"
+        yield Row("system calls a request", ours[1], "curl easy", theirs[1], f"{r:.2f}", "", "at most 4", met, (1 / r, None))
 
-    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl", at_least=1)
-    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "curl-large")
-    yield from compared("100 MB body: MB/s", "large_body", "mb_s", "socket")
-    for what, bench in [("chunked", "large_chunked"), ("gzip", "large_gzip")]:
-        yield from compared(f"100 MB body, {what}: MB/s", bench, "mb_s", "curl", at_least=1)
-        yield from compared(f"100 MB body, {what}: MB/s", bench, "mb_s", "curl-large")
-    yield from compared("16 threads: requests/s", "threads", "rps", "curl")
-    yield from compared("16 threads: user and kernel CPU", "threads", "cpu_us", "curl", "µs")
 
-    yield from shared(lines, compared)
-    yield from in_flight(lines, compared, bounded)
-    yield from many_idle(lines)
-
+def idle_rows(lines, make):
+    """Rows of what an idle connection costs."""
     for what, bench, bound in [("plain", "idle_plain", 4096), ("TLS", "idle_tls", 16384)]:
-        yield from bounded(
-            f"heap of an idle connection, {what}",
-            lines.median(bench, "hangup", "bytes"),
-            "bytes",
-            "curl easy",
-            lines.median(bench, "curl", "bytes"),
-            at_most=bound,
-        )
+        ours, theirs = lines.median(bench, "hangup", "bytes"), lines.median(bench, "curl", "bytes")
+        if ours is not None and theirs is not None:
+            name = f"heap of an idle connection, {what}"
+            wanted, met = verdict(ours, at_most=bound)
+            r = f"{ours / theirs:.2f}"
+            yield Row(name, number(ours, "bytes"), "curl easy", number(theirs, "bytes"), r, "", wanted, met, (theirs / ours, None))
 
-    yield from cancels(lines)
 
+def python_rows(lines, make):
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
-        yield from compared("Python, small GET: requests/s", "python", "rps", peer, at_least=bound)
-    yield from compared("Python, small GET: user and kernel CPU", "python", "cpu_us", "pycurl", "µs")
-    yield from asyncio_rows(compared)
+        yield from make.compared("Python, small GET", "python_get", "rps", peer, at_least=bound)
 
 
-def asyncio_rows(compared):
+def asyncio_rows(lines, make):
     """Rows of many requests in flight on one event loop."""
     for count in 16, 100:
         what, ours = f"asyncio, {count} in flight", f"hangup-{count}"
         for peer, bound in [("aiohttp", 2), ("httpx", 10)]:
             wanted = {"at_least": bound} if count == 100 else {}
-            yield from compared(f"{what}: requests/s", "python_async", "rps", f"{peer}-{count}", ours=ours, **wanted)
-            yield from compared(f"{what}: user and kernel CPU", "python_async", "cpu_us", f"{peer}-{count}", "µs", ours=ours)
-        peer = f"aiohttp-{count}"
+            yield from make.compared(what, "python_async", "rps", f"{peer}-{count}", ours=ours, **wanted)
         load = f"{what}, 60 % of aiohttp's most"
-        yield from compared(f"{load}: median latency", "python_async", "p50_ms", peer, "ms", ours=ours)
+        yield from make.compared(load, "python_async", "p50_ms", f"aiohttp-{count}", ours=ours)
         wanted = {"at_most": 1} if count == 100 else {}
-        yield from compared(f"{load}: 99th percentile", "python_async", "p99_ms", peer, "ms", ours=ours, **wanted)
+        yield from make.compared(load, "python_async", "p99_ms", f"aiohttp-{count}", ours=ours, **wanted)
 
 
-def shared(lines, compared):
+def shared_rows(lines, make):
     """Rows of sixteen threads that have eight connections."""
     what = "16 threads, 8 connections"
-    yield from compared(f"{what}: requests/s", "share", "rps", "curl-lent", at_least=1)
-    yield from compared(f"{what}: requests/s", "share", "rps", "curl-share")
+    yield from make.compared(what, "share", "rps", "curl-lent", at_least=1)
+    yield from make.compared(what, "share", "rps", "curl-share")
     for peer in "curl-lent", "curl-share":
-        yield from compared(f"{what}: user CPU", "share", "user_us", peer, "µs")
-        yield from compared(f"{what}: user and kernel CPU", "share", "cpu_us", peer, "µs")
+        yield from make.compared(what, "share", "user_us", peer)
     ours, theirs = lines.all("share", "hangup", "opened"), lines.all("share", "curl-share", "opened")
     if ours and theirs:
         ends = [
@@ -172,48 +258,42 @@ def shared(lines, compared):
             if signal
         ]
         opened = f"{max(theirs):,.0f}" + "".join(f"; {end}" for end in ends)
-        met = verdict(max(ours), at_most=8)
-        yield f"{what}: connections opened", f"{max(ours):.0f}", LABELS["curl-share"], opened, "", *met
+        wanted, met = verdict(max(ours), at_most=8)
+        label = LABELS["curl-share"]
+        yield Row(f"{what}: connections opened", f"{max(ours):.0f}", label, opened, wanted=wanted, met=met)
     ours, free = lines.all("share", "hangup", "user_us"), lines.all("share", "hangup-16", "user_us")
     if ours and free:
         waiting = statistics.median(a - b for a, b in zip(ours, free))
-        yield "user CPU of waiting in line", number(waiting, "µs"), "", "", "", *verdict(waiting, at_most=10)
+        yield from make.bounded("user CPU of waiting in line", waiting, "µs", at_most=10)
 
 
-def in_flight(lines, compared, bounded):
-    """Rows of many requests at once."""
-    for level in 16, 256, 1000:
-        bench, what = f"inflight_{level}", f"{level:,} in flight"
-        for peer, bound in [("curl-multi", 1.3), ("go", 1.5), ("hyper", 0.95), ("apart", None), ("epoll", None)]:
-            yield from compared(f"{what}: requests/s", bench, "rps", peer, at_least=bound)
-        for peer in "curl-multi", "go", "hyper", "apart", "epoll":
-            yield from compared(f"{what}: user and kernel CPU", bench, "cpu_us", peer, "µs")
-
+def memory_rows(lines, make):
+    """Rows of what requests in flight cost."""
     median = lines.median
-
-    def plain(what, value, unit="", **wanted):
-        yield from bounded(what, value, unit, "", None, **wanted)
-
     for mode, what, bound in [
         ("head", "memory of an exchange in flight, plain", 24 * 1024),
         ("tls", "memory of a handshake that got no answer", 110 * 1024),
         ("flight", "memory of a handshake before its last byte", 110 * 1024),
         ("read", "memory of a response that streams", None),
     ]:
-        yield from plain(what, median("inflight_memory", mode, "bytes"), "bytes", at_most=bound)
+        yield from make.bounded(what, median("inflight_memory", mode, "bytes"), "bytes", at_most=bound)
     for mode, name in [("head", "plain"), ("flight", "handshake"), ("read", "streaming")]:
         left = median("inflight_memory", mode, "left")
         trimmed = median("inflight_memory", mode, "left_trimmed")
         if left is not None:
             what = f"two seconds after all were cancelled, {name}: left of it, and after malloc_trim"
-            yield what, f"{left:.0%}, {trimmed:.0%}", "", "", "", "", ""
+            yield Row(what, f"{left:.0%}, {trimmed:.0%}")
     count = median("inflight_memory", "read", "exchanges")
     if count is not None:
         what = f"{count:,.0f} responses that stream"
-        threads = f"{median('inflight_memory', 'read', 'threads'):.0f}"
-        yield f"{what}: threads, the caller's included", threads, "", "", "", "", ""
-        yield from plain(f"{what}: CPU for 1,000 bytes a second", median("inflight_memory", "read", "cpu_ms_s"), "ms/s")
+        yield Row(f"{what}: threads, the caller's included", f"{median('inflight_memory', 'read', 'threads'):.0f}")
+        cpu = median("inflight_memory", "read", "cpu_ms_s")
+        yield from make.bounded(f"{what}: CPU for 1,000 bytes a second", cpu, "ms/s")
 
+
+def cancel_in_flight_rows(lines, make):
+    """Rows of cancels beside many requests."""
+    median = lines.median
     for mode, what, bound in [
         ("alone", "cancel of one exchange through a queue: median, worst", None),
         ("own", "cancel beside 1,000 in flight: median, worst", 0.2),
@@ -223,14 +303,14 @@ def in_flight(lines, compared, bounded):
         if value is not None:
             worst, running = (median("inflight_cancel", mode, name) for name in ("worst_ms", "running_ms"))
             text = f"{value:.3f}, {worst:.2f} ({running:.2f}) ms"
-            wanted = f"under {bound:g} ms" if bound else ""
-            yield what, text, "", "", "", wanted, ("yes" if value < bound else "**no**") if bound else ""
+            met = ("yes" if value < bound else "**no**") if bound else ""
+            yield Row(what, text, wanted=f"under {bound:g} ms" if bound else "", met=met)
     for mode, what in [("each", "a token each"), ("one", "one token")]:
         value = median("inflight_cancel", mode, "all_ms")
-        yield from plain(f"1,000 cancelled at once, {what}: until the last one was taken", value, "ms")
+        yield from make.bounded(f"1,000 cancelled at once, {what}: until the last one was taken", value, "ms")
 
 
-def many_idle(lines):
+def many_idle_rows(lines, make):
     """Rows of one connection that is used beside many that are not."""
 
     def values(mode, name):
@@ -248,8 +328,8 @@ def many_idle(lines):
         # CPU is added up: part of it is sampled, and not every turn sees as many sweeps as the next.
         r = ratio(many, few) if name == "rps" else sum(many) / sum(few)
         a, b = statistics.median(many), statistics.median(few)
-        row = number(a, unit), "10 idle", number(b, unit), f"{r:.2f}", *verdict(r, **wanted)
-        yield f"beside {count} idle connections: {what}", *row
+        row = number(a, unit), "10 idle", number(b, unit), f"{r:.2f}", "", *verdict(r, **wanted)
+        yield Row(f"beside {count} idle connections: {what}", *row)
     for what, name, unit in [
         ("without requests, CPU", "rest_ms", "ms/s"),
         ("list, CPU", "list_cpu_ms", "ms"),
@@ -258,10 +338,10 @@ def many_idle(lines):
         ("close all, time", "close_ms", "ms"),
     ]:
         a, b = (statistics.median(values(mode, name)) for mode in ("many", "few"))
-        yield f"{count} idle connections: {what}", number(a, unit), "10 idle", number(b, unit), "", "", ""
+        yield Row(f"{count} idle connections: {what}", number(a, unit), "10 idle", number(b, unit))
 
 
-def cancels(lines):
+def cancel_rows(lines, make):
     """Rows of the cancel latencies: median, worst, and the worst without the wait for a CPU."""
 
     def ours(who, phase):
@@ -277,10 +357,11 @@ def cancels(lines):
         theirs = lines.median("cancel", "curl", phase, "median_ms")
         met = "**no**" if median >= 0.2 else f"median; {late} late" if late else "yes"
         peer = ("curl's callback", number(theirs, "ms")) if theirs else ("", "")
-        yield f"cancel in {phase}: median, worst", text, *peer, "", "under 0.2, 5 ms", met
+        better = (theirs / median, None) if theirs else (None, None)
+        yield Row(f"cancel in {phase}: median, worst", text, *peer, "", "", "under 0.2, 5 ms", met, better)
     if lines.all("cancel", "floor", "poll", "median_ms"):
         _, text, late = ours("floor", "poll")
-        yield "the floor: woken from poll", text, "", "", "", "", f"{late} late" if late else ""
+        yield Row("the floor: woken from poll", text, met=f"{late} late" if late else "")
 
 
 LABELS = {
@@ -300,10 +381,28 @@ LABELS = {
 
 
 def table(lines, versions):
-    head = ["what", "hangup", "peer", "peer's", "hangup / peer", "wanted", "met"]
-    text = [head, ["---", "---:", "---", "---:", "---:", "---", "---"], *rows(lines)]
+    head = ["what", "hangup", "peer", "peer's", "hangup / peer", "CPU, hangup / peer", "wanted", "met"]
+    found = list(all_rows(lines))
+    text = [head, ["---", "---:", "---", "---:", "---:", "---:", "---", "---"]]
+    text += [[r.what, r.ours, r.peer, r.theirs, r.ratio, r.cpu, r.wanted, r.met] for r in found]
     out = "\n".join("| " + " | ".join(row) + " |" for row in text)
-    return f"{out}\n\nPeers: {versions}.\n" if versions else out + "\n"
+    out += "\n\n" + "\n".join(summary(found)) + "\n"
+    return f"{out}\nPeers: {versions}.\n" if versions else out
+
+
+def summary(found):
+    """How many rows have hangup ahead of a peer, and which have it behind."""
+    for index, name in enumerate(["Rows", "The same rows by CPU"]):
+        better = [(row.better[index], row) for row in found if row.better[index]]
+        behind = sorted(((b, row) for b, row in better if b < 1 - LEVEL), key=lambda pair: pair[0])
+        ahead = sum(b > 1 + LEVEL for b, _ in better)
+        level = len(better) - ahead - len(behind)
+        yield f"{name}: {ahead} ahead, {level} level (within {LEVEL:.0%}), {len(behind)} behind."
+        for b, row in behind:
+            yield f"- behind: {row.what}, {row.peer}: {b:.2f} of it"
+        yield ""
+    unmet = [row for row in found if "no" in row.met]
+    yield f"Wanted and not met: {len(unmet)}" + "".join(f"; {row.what}, {row.peer}" for row in unmet) + "."
 
 
 def main():

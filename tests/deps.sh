@@ -56,6 +56,11 @@ for task in "$@"; do
         want nginx-light "the server that is measured against" have nginx
         want libcurl4-openssl-dev "the client that is measured against" c_header curl/curl.h
         want libssl-dev "a server that stops in the middle of a handshake" c_header openssl/ssl.h
+        want openssl "makes the servers' certificates" have openssl
+        want valgrind "counts instructions" have valgrind
+        want strace "counts system calls" have strace
+        want brotli "packs a body in br" have brotli
+        want zstd "packs a body in zstd" have zstd
         ;;
     *)
         echo "deps.sh: no task $task" >&2
