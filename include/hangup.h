@@ -3189,6 +3189,8 @@ hangup_status hangup_response_set_raw(hangup_response *response,
  * this thread. At the end the connection is idle or closed before the call returns. A body that is truncated, cancelled or
  * closed is a failure, never an end.
  *
+ * The call may write to all of `into`: the bytes behind the first `*got` are any, for example framing of the connection.
+ *
  * Fails: any status; HANGUP_INVALID_ARGUMENT for a room of 0.
  */
 hangup_status hangup_response_read(hangup_response *response,

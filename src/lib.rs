@@ -134,6 +134,7 @@ mod response;
 mod response_head;
 mod runtime;
 mod secret;
+mod spare_memory;
 mod stream;
 mod submit;
 mod sync;

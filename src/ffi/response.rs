@@ -12,7 +12,8 @@ use super::guard::{
 };
 use super::timings::hangup_timings;
 use crate::error::Error;
-use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead, give_back};
+use crate::response::{CloseHandle, Piece, Response, ResponseBody, ResponseHead};
+use crate::spare_memory;
 use crate::stream::Stream;
 use crate::sync::lock;
 use crate::vocabulary::{CloseMode, Kind};
@@ -61,20 +62,22 @@ pub(super) struct InterimTexts {
 struct Reading {
     body: ResponseBody,
     whole: Whole,
-    piece: Vec<u8>,
+    piece: Lent,
 }
 
 enum Whole {
     NotRead,
-    Read(Vec<u8>),
+    Read(Lent),
     Freed,
 }
 
-impl Drop for Whole {
+/// Bytes that the caller may read. Their memory is used again.
+#[derive(Default)]
+struct Lent(Vec<u8>);
+
+impl Drop for Lent {
     fn drop(&mut self) {
-        if let Self::Read(bytes) = self {
-            give_back(std::mem::take(bytes));
-        }
+        spare_memory::give_back(std::mem::take(&mut self.0));
     }
 }
 
@@ -89,7 +92,7 @@ impl hangup_response {
         Self::into_raw(Arc::new(ResponseHandle {
             head,
             close_handle: body.close_handle(),
-            body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Vec::new() }),
+            body: Mutex::new(Reading { body, whole: Whole::NotRead, piece: Lent::default() }),
             texts: OnceLock::new(),
             rare: OnceLock::new(),
             url: OnceLock::new(),
@@ -225,6 +228,8 @@ pub unsafe extern "C" fn hangup_response_timings(
 /// this thread. At the end the connection is idle or closed before the call returns. A body that is truncated, cancelled or
 /// closed is a failure, never an end.
 ///
+/// The call may write to all of `into`: the bytes behind the first `*got` are any, for example framing of the connection.
+///
 /// Fails: any status; HANGUP_INVALID_ARGUMENT for a room of 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_response_read(
@@ -319,9 +324,9 @@ pub unsafe extern "C" fn hangup_response_read_all(
         let mut reading = unsafe { hangup_response::borrow(response)? }.reading()?;
         let Reading { body, whole, .. } = &mut *reading;
         if matches!(whole, Whole::NotRead) {
-            *whole = Whole::Read(body.read_all(at_most)?);
+            *whole = Whole::Read(Lent(body.read_all(at_most)?));
         }
-        let Whole::Read(bytes) = whole else {
+        let Whole::Read(Lent(bytes)) = whole else {
             let what = "the body was read and freed (hangup_response_free_body)";
             return Err(Error::new(Kind::InvalidState, what));
         };
@@ -399,8 +404,8 @@ impl ResponseHandle {
     pub(super) fn finish_read(&self, piece: Piece) -> Result<(*const u8, usize), Error> {
         // Another holder of the lock only finds out that a read is in progress, and gives the lock back.
         let mut reading = lock(&self.body);
-        reading.piece = reading.body.finish_read(piece)?;
-        Ok(borrowed(&reading.piece))
+        reading.piece = Lent(reading.body.finish_read(piece)?);
+        Ok(borrowed(&reading.piece.0))
     }
 
     /// Ends a submitted read whose completion is never taken.

@@ -130,7 +130,7 @@ impl IncomingBody {
                     return if filled == 0 { Err(error) } else { Ok(Some(filled)) };
                 }
             }
-            // Without TLS a short read has emptied the socket.
+            // A short read may have emptied the socket.
             if self.running.as_mut().is_none_or(|running| !running.body.may_hold_more()) {
                 break;
             }
@@ -325,7 +325,7 @@ impl IncomingBody {
             return Ok(None);
         }
         exchange.check()?;
-        let Some(got) = body.read_here(into, self.left)? else { return Ok(None) };
+        let Some(got) = body.read_here(into, self.left, exchange)? else { return Ok(None) };
         self.took(got, into).map(|()| Some(got))
     }
 

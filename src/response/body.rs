@@ -7,12 +7,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::piece::Piece;
-use super::whole::{Bound, read_to_end, too_large};
+use super::whole::{Bound, read_here, read_more, read_to_end, room_for, too_large};
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::http::exchange::ExchangeShared;
 use crate::process::fork_generation;
 use crate::runtime::Spawner;
+use crate::spare_memory;
 use crate::stream::Stream;
 use crate::timings::Timings;
 use crate::vocabulary::{CloseMode, Kind};
@@ -271,16 +272,15 @@ impl ResponseBody {
             done(Piece::new(content, Ok(bytes)));
         } else if content.body().is_over() {
             // At the end there is nothing to wait for.
-            let bytes = room_for(&content, room);
-            let bytes = fill(&mut content, bytes);
+            let bytes = fill(&mut content, Vec::new(), room);
             done(Piece::new(content, bytes));
         } else {
-            let mut bytes = room_for(&content, room);
+            let mut bytes = room_for(largest(&content, room));
             // What is here already needs no job.
-            match content.read_here(&mut bytes) {
+            match read_here(&mut content, &mut bytes, room) {
                 Ok(None) => {}
-                Ok(Some(got)) => {
-                    done(Piece::new(content, Ok(shortened(bytes, got))));
+                Ok(Some(_)) => {
+                    done(Piece::new(content, Ok(shortened(bytes))));
                     return Ok(());
                 }
                 Err(error) => {
@@ -289,7 +289,7 @@ impl ResponseBody {
                 }
             }
             let read = move || {
-                let bytes = fill(&mut content, bytes);
+                let bytes = fill(&mut content, bytes, room);
                 Piece::new(content, bytes)
             };
             let done = |outcome: Result<Piece, Error>| done(outcome.unwrap_or_else(Piece::lost));
@@ -415,27 +415,31 @@ impl CloseHandle {
     }
 }
 
-/// Where a piece of at most so many bytes is read into.
-fn room_for(content: &Content, room: usize) -> Vec<u8> {
+/// How large a piece can be that has at most so many bytes.
+fn largest(content: &Content, room: usize) -> usize {
     let left = content.left().and_then(|left| usize::try_from(left).ok());
-    vec![0; room.min(left.unwrap_or(usize::MAX)).max(1)]
+    room.min(left.unwrap_or(usize::MAX)).max(1)
 }
 
-/// Waits for a piece, and takes all that is here by then.
-fn fill(content: &mut Content, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let mut got = content.read(&mut bytes)?;
-    if got > 0 && got < bytes.len() {
+/// Waits for a piece of at most so many bytes, and takes all that is here by then.
+fn fill(content: &mut Content, mut bytes: Vec<u8>, room: usize) -> Result<Vec<u8>, Error> {
+    let most = largest(content, room);
+    bytes.reserve(most);
+    let got = read_more(content, &mut bytes, most)?;
+    if got > 0 && got < most {
         // The next read returns a failure, or the end.
-        if let Ok(Some(more)) = content.read_here(&mut bytes[got..]) {
-            got += more;
-        }
+        let _ = read_here(content, &mut bytes, most - got);
     }
-    Ok(shortened(bytes, got))
+    Ok(shortened(bytes))
 }
 
-fn shortened(mut bytes: Vec<u8>, size: usize) -> Vec<u8> {
-    bytes.truncate(size);
-    if size < bytes.capacity() / 2 {
+fn shortened(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() < bytes.capacity() / 2 {
+        if spare_memory::is_kept(&bytes) {
+            let short = bytes.to_vec();
+            spare_memory::give_back(bytes);
+            return short;
+        }
         bytes.shrink_to_fit();
     }
     bytes

@@ -17,7 +17,6 @@ pub use self::head::{Redirect, ResponseHead};
 pub use self::interim::InterimResponse;
 pub(crate) use self::piece::Piece;
 pub use self::read_async::ReadFuture;
-pub(crate) use self::whole::give_back;
 use crate::error::Error;
 use crate::http::decode::Content;
 use crate::net::facts::ConnectionFacts;
@@ -79,7 +78,8 @@ impl Response {
         (self.head, self.body)
     }
 
-    /// Reads a piece of the body; 0 is the end, and the connection is idle again or closed by then.
+    /// Reads a piece of the body; 0 is the end, and the connection is idle again or closed by then. The bytes of `into`
+    /// behind the piece are any: the call may use all of it.
     ///
     /// # Errors
     /// Any [`Kind`](crate::Kind); a body that is cut off is an error, never an end.

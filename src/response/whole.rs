@@ -6,10 +6,9 @@
 
 #![allow(unsafe_code)] // Memory that is not cleared.
 
-use std::sync::Mutex;
-
 use crate::error::Error;
 use crate::http::decode::Content;
+use crate::spare_memory;
 use crate::vocabulary::{Kind, Phase, Sent};
 
 /// The most bytes of a whole body, and what says so.
@@ -64,6 +63,29 @@ pub(super) fn read_more(
         whole.truncate(size + *got.as_ref().unwrap_or(&0));
         return got;
     }
+    let read = |into: &mut [u8]| content.read(into).map(Some);
+    Ok(read_into_spare(whole, most, read)?.unwrap_or_default())
+}
+
+/// [`read_more`] of what is here already; `None` if nothing is. Doesn't wait.
+pub(super) fn read_here(
+    content: &mut Content,
+    whole: &mut Vec<u8>,
+    most: usize,
+) -> Result<Option<usize>, Error> {
+    if !content.is_plain() {
+        return Ok(None);
+    }
+    read_into_spare(whole, most, |into| content.read_here(into))
+}
+
+/// Reads content that is not decoded into what is left of the capacity, at most so much.
+fn read_into_spare(
+    whole: &mut Vec<u8>,
+    most: usize,
+    read: impl FnOnce(&mut [u8]) -> Result<Option<usize>, Error>,
+) -> Result<Option<usize>, Error> {
+    let size = whole.len();
     let spare = whole.spare_capacity_mut();
     let room = spare.len().min(most);
     // SAFETY: the memory belongs to the vector, nothing else refers to it during the call, and every value of a byte is
@@ -71,11 +93,11 @@ pub(super) fn read_more(
     // TLS, or by the copy out of our buffer (`Transport::read_body`). The decoder of chunks and a trace look at nothing but what
     // was just written.
     let into = unsafe { std::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<u8>(), room) };
-    let got = content.read(into)?;
+    let Some(got) = read(into)? else { return Ok(None) };
     assert!(got <= room, "a read of {room} bytes returned {got}");
     // SAFETY: within the capacity, and the read has written that many bytes.
     unsafe { whole.set_len(size + got) };
-    Ok(got)
+    Ok(Some(got))
 }
 
 /// The error of a body that is larger than the bound. The connection is closed.
@@ -95,29 +117,10 @@ pub(super) fn too_large(content: &mut Content, Bound { bytes, of }: Bound) -> Er
         .after_attempts(info.attempt)
 }
 
-/// Takes back the memory of a body that is not needed any more: the next one of about that size is read into it, and the
-/// system need not find and clear its pages anew.
-pub(crate) fn give_back(mut whole: Vec<u8>) {
-    if !(MIN_KEPT..=MAX_KEPT).contains(&whole.capacity()) {
-        return;
-    }
-    whole.clear();
-    // Another thread is here, or was during a fork: then the memory is simply freed.
-    if let Ok(mut kept) = KEPT.try_lock()
-        && kept.len() < MOST_KEPT
-    {
-        kept.push(whole);
-    }
-}
-
-/// An empty vector with that capacity, if there is memory for it.
-fn room_for(size: usize) -> Vec<u8> {
-    if size >= MIN_KEPT / 2
-        && let Ok(mut kept) = KEPT.try_lock()
-        && let Some(fits) =
-            kept.iter().position(|kept| (size..=size * 2).contains(&kept.capacity()))
-    {
-        return kept.swap_remove(fits);
+/// An empty vector with that capacity at least, if there is memory for it.
+pub(super) fn room_for(size: usize) -> Vec<u8> {
+    if let Some(kept) = spare_memory::take(size) {
+        return kept;
     }
     let mut whole = Vec::new();
     // Without success it grows with what arrives.
@@ -125,45 +128,8 @@ fn room_for(size: usize) -> Vec<u8> {
     whole
 }
 
-/// Memory of bodies that were given back.
-static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
-/// How many are kept: 4 MiB at most.
-const MOST_KEPT: usize = 4;
-/// Smaller ones come from malloc(3) without a system call.
-const MIN_KEPT: usize = 128 * 1024;
-const MAX_KEPT: usize = 1024 * 1024 + 1024;
-
 const FIRST_STEP: usize = 8 * 1024;
 /// How much is decoded at once.
 const DECODED_STEP: usize = 64 * 1024;
 const MAX_STEP: usize = 64 * 1024 * 1024;
 const MAX_RESERVE: usize = 256 * 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_was_given_back_is_used_again_and_little_of_it_is_kept() {
-        // One test, as what is kept belongs to the process.
-        let size = 777 * 1024;
-        let whole = vec![1; size];
-        let at = whole.as_ptr();
-        give_back(whole);
-        let small = room_for(size / 4);
-        assert_ne!(small.as_ptr(), at, "it is too large for that");
-        let again = room_for(size - 1);
-        assert_eq!(again.as_ptr(), at);
-        assert!(again.is_empty() && again.capacity() >= size);
-
-        // Little is kept.
-        give_back(vec![0; MAX_KEPT + 1]);
-        give_back(vec![0; MIN_KEPT - 1]);
-        for _ in 0..10 {
-            give_back(Vec::with_capacity(MIN_KEPT));
-        }
-        let kept = KEPT.lock().unwrap();
-        assert!(kept.len() <= MOST_KEPT);
-        assert!(kept.iter().all(|kept| (MIN_KEPT..=MAX_KEPT).contains(&kept.capacity())));
-    }
-}

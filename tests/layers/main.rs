@@ -47,6 +47,7 @@ const LAYERS: &[&str] = &[
     "tcp_facts",
     "features",
     "vocabulary",
+    "spare_memory",
     "sync",
     "timer",
     "process",

@@ -3,12 +3,12 @@
 use std::thread;
 
 use hangup::{Body, CloseReason, Kind, Phase};
-use testserver::{Script, Server, Step};
+use testserver::{Certificate, Script, Server, Step};
 
 use super::{at_the_stall, block_on, buffered_get, half, poll_once, wait_closed};
-use crate::support::inspect::{assert_at_rest, assert_gone};
+use crate::support::inspect::{assert_at_rest, assert_gone, wait_unread};
 use crate::support::outcome::assert_consistent;
-use crate::support::{PATIENCE, client, get, post, request};
+use crate::support::{PATIENCE, client, get, post, request, tls_client};
 
 #[test]
 fn a_buffered_body_arrives_with_its_response() {
@@ -87,6 +87,45 @@ fn a_body_is_read_in_pieces_as_they_arrive() {
     let refused = block_on(response.read_async(0)).unwrap_err();
     assert_eq!(refused.kind(), Kind::InvalidArgument);
     assert_eq!(response.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_submitted_read_of_a_chunked_body_returns_all_that_is_here() {
+    let large = "y".repeat(40_000);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;a=b\r\n \r\n";
+    let later = format!("4\r\nyou.\r\n9c40\r\n{large}\r\n0\r\nA: b\r\n\r\n");
+    let steps =
+        vec![Step::head(), Step::send(head), Step::wait_for("go"), Step::send(&later), Step::Stall];
+    for server in [
+        Server::start(Script::every(steps.clone())),
+        Server::start_tls(Certificate::Good, Script::every(steps)),
+    ] {
+        let client = tls_client();
+        let mut response = get(&client, &server.url("/")).unwrap();
+        // With the head, or on the way.
+        let mut body = block_on(response.read_async(100)).unwrap();
+        while body.len() < 6 {
+            body.extend(block_on(response.read_async(100)).unwrap());
+        }
+        assert_eq!(body, b"hello ");
+        server.release("go");
+        // It is in the socket, and no other thread is asked.
+        wait_unread(server.port(), later.len());
+        let mut pieces = Vec::new();
+        while body.len() < 10 + large.len() {
+            let piece =
+                poll_once(&mut response.read_async(usize::MAX)).expect("the bytes are here");
+            let piece = piece.unwrap();
+            pieces.push(piece.len());
+            body.extend(piece);
+        }
+        assert_eq!(body, format!("hello you.{large}").as_bytes());
+        // They are as large as the room, which begins with 4 KiB and grows.
+        assert!(pieces.len() <= 4, "{pieces:?}");
+        assert_eq!(block_on(response.read_async(1)).unwrap(), b"", "the end");
+        assert_at_rest(client.manager());
+        assert_eq!(response.trailers().collect::<Vec<_>>(), [("a", &b"b"[..])]);
+    }
 }
 
 #[test]

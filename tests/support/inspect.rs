@@ -79,6 +79,19 @@ pub fn only_socket(port: u16) -> HeldSocket {
     all.remove(0)
 }
 
+/// Waits until the kernel has so many bytes that came from that port and were not read, on the only socket to it.
+#[track_caller]
+pub fn wait_unread(port: u16, bytes: usize) {
+    let socket = only_socket(port);
+    wait_until("the bytes in the socket", || {
+        let mut unread: libc::c_int = 0;
+        // SAFETY: FIONREAD writes an int (ioctl_tty(2), tcp(7)).
+        let outcome = unsafe { libc::ioctl(socket.fd, libc::FIONREAD, &raw mut unread) };
+        assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
+        usize::try_from(unread).unwrap() >= bytes
+    });
+}
+
 /// What a descriptor refers to. A later descriptor with the same number has another target.
 pub fn descriptor_target(fd: i32) -> Option<std::path::PathBuf> {
     fs::read_link(format!("/proc/self/fd/{fd}")).ok()

@@ -13,7 +13,7 @@ use hangup::{CloseMode, CloseReason, ConnectionState, Error, Kind, Phase, Reques
 use testserver::{Certificate, Script, Server, Step, Until};
 
 use crate::support::form::{Client, Form, Stream, in_both_forms};
-use crate::support::inspect::{assert_gone, assert_sockets, sockets};
+use crate::support::inspect::{assert_gone, assert_sockets, sockets, wait_unread};
 use crate::support::{PATIENCE, Random, fetch, get, ms, request, wait_until};
 
 in_both_forms! {
@@ -259,6 +259,18 @@ fn u4_both_directions_at_once_carry_large_data(form: Form) {
         stream.close();
         assert_gone(client.manager(), server.port());
     }
+}
+
+#[test]
+fn a_read_of_a_stream_in_tls_takes_several_records() {
+    // Three and a bit.
+    const SIZE: u64 = 50_000;
+    let steps = vec![Step::wait_for("go"), Step::Fill { bytes: SIZE, byte: 'x' }, Step::Stall];
+    let server = Server::start_tls(Certificate::Good, switching(steps));
+    let stream = open(&Form::Blocking.tls_client(), &server);
+    server.release("go");
+    wait_unread(server.port(), SIZE as usize);
+    assert_eq!(stream.read(128 * 1024).unwrap().len() as u64, SIZE);
 }
 
 fn u4_each_side_can_end_its_direction_first(form: Form) {

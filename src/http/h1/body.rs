@@ -58,20 +58,26 @@ impl Http1Body {
         }
     }
 
-    /// [`read`](Self::read) of what is here already; `None` if nothing is, or if that can't be known without a wait,
-    /// as in a chunked body. Doesn't wait.
+    /// [`read`](Self::read) of what is here already; `None` if nothing is. Doesn't wait.
     pub(in crate::http) fn read_here(
         &mut self,
         into: &mut [u8],
         left: Option<u64>,
+        exchange: &Exchange,
     ) -> Result<Option<usize>, Stop> {
-        match &self.framing {
-            Framing::Chunked(_) => Ok(None),
+        match &mut self.framing {
+            Framing::Chunked(chunked) => {
+                let got = chunked.read_here(&mut self.transport, into, exchange)?;
+                if got > Some(0) {
+                    self.transport.framing_bytes = 0;
+                }
+                Ok(got)
+            }
             Framing::Length(_) | Framing::UntilClose => self.transport.read_body_here(into, left),
         }
     }
 
-    /// Whether [`read_here`](Self::read_here) may find more after a read that was shorter than its room.
+    /// Whether [`read_here`](Self::read_here) may find more after one that was shorter than its room.
     pub(in crate::http) fn may_hold_more(&mut self) -> bool {
         self.transport.may_hold_more()
     }

@@ -68,6 +68,34 @@ impl ChunkedDecoder {
         into: &mut [u8],
         exchange: &Exchange,
     ) -> Result<usize, Stop> {
+        let wait = |transport: &mut Transport, into: Option<&mut [u8]>| {
+            transport.await_framed(into, exchange).map(Some)
+        };
+        self.read_by(transport, into, exchange, wait).map(Option::unwrap_or_default)
+    }
+
+    /// [`read`](Self::read) of what is here already; `None` if nothing is. Doesn't wait.
+    pub(super) fn read_here(
+        &mut self,
+        transport: &mut Transport,
+        into: &mut [u8],
+        exchange: &Exchange,
+    ) -> Result<Option<usize>, Stop> {
+        let look = |transport: &mut Transport, into: Option<&mut [u8]>| {
+            transport.framed_here(into, exchange)
+        };
+        self.read_by(transport, into, exchange, look)
+    }
+
+    /// A piece; `more` reads what comes next, into the transport's buffer or straight to where it shall go.
+    #[inline(always)] // Once for each way to read.
+    fn read_by(
+        &mut self,
+        transport: &mut Transport,
+        into: &mut [u8],
+        exchange: &Exchange,
+        mut more: impl FnMut(&mut Transport, Option<&mut [u8]>) -> Result<Option<usize>, Stop>,
+    ) -> Result<Option<usize>, Stop> {
         let mut filled = 0;
         loop {
             let buffers = &mut transport.buffers;
@@ -77,15 +105,15 @@ impl ChunkedDecoder {
             filled += pass.filled;
             match pass.stopped {
                 Stopped::AtTrailers => match self.take_trailers(transport, exchange) {
-                    Ok(true) => return Ok(filled),
-                    Ok(false) if filled > 0 => return Ok(filled),
+                    Ok(true) => return Ok(Some(filled)),
+                    Ok(false) if filled > 0 => return Ok(Some(filled)),
                     Ok(false) => {}
-                    Err(_) if filled > 0 => return Ok(filled),
+                    Err(_) if filled > 0 => return Ok(Some(filled)),
                     Err(why) => return Err(broken(why)),
                 },
                 // The bytes stay where they are, so the next call finds the same error.
-                Stopped::NeedsMore | Stopped::Wrong(_) if filled > 0 => return Ok(filled),
-                Stopped::Full => return Ok(filled),
+                Stopped::NeedsMore | Stopped::Wrong(_) if filled > 0 => return Ok(Some(filled)),
+                Stopped::Full => return Ok(Some(filled)),
                 Stopped::NeedsMore => {}
                 Stopped::Wrong(why) => return Err(broken(why)),
             }
@@ -93,11 +121,12 @@ impl ChunkedDecoder {
             let got = if transport.buffers.unconsumed().is_empty()
                 && let Some(most) = self.direct(into.len())
             {
-                let got = transport.await_framed(Some(&mut into[..most]), exchange)?;
+                let Some(got) = more(transport, Some(&mut into[..most]))? else { return Ok(None) };
                 filled = self.take_in_place(transport, &mut into[..got]);
                 got
             } else {
-                transport.await_framed(None, exchange)?
+                let Some(got) = more(transport, None)? else { return Ok(None) };
+                got
             };
             if got == 0 {
                 // The peer closed.
@@ -106,7 +135,7 @@ impl ChunkedDecoder {
                 {
                     self.expects = Expects::Nothing { cut: true };
                 }
-                return Ok(0);
+                return Ok(Some(0));
             }
         }
     }

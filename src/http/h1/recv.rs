@@ -189,13 +189,44 @@ impl Transport {
         exchange: &Exchange,
     ) -> Result<usize, Stop> {
         let got = self.await_bytes(into, exchange)?;
-        // Endless trailers and chunk extensions are bounded like a head.
+        self.count_framing(got, exchange)?;
+        Ok(got)
+    }
+
+    /// [`await_framed`](Self::await_framed) of what is here already; `None` if nothing is. Doesn't wait.
+    pub(super) fn framed_here(
+        &mut self,
+        into: Option<&mut [u8]>,
+        exchange: &Exchange,
+    ) -> Result<Option<usize>, Stop> {
+        let got = match into {
+            Some(into) => self.bytes_here(into)?,
+            None => {
+                let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
+                let room = self.buffers.room();
+                let size = room.len();
+                let got = stream.try_read(room)?;
+                self.buffers.filled(got.unwrap_or(0));
+                self.took_here(got, size);
+                if got.is_none() {
+                    self.buffers.release_if_empty();
+                }
+                got
+            }
+        };
+        self.count_framing(got.unwrap_or(0), exchange)?;
+        Ok(got)
+    }
+
+    /// Endless trailers and chunk extensions are bounded like a head.
+    #[inline]
+    fn count_framing(&mut self, got: usize, exchange: &Exchange) -> Result<(), Stop> {
         if got > 0 && self.framing_bytes > exchange.config.max_head as u64 {
             let what = "the body's chunk framing or trailers are larger than a head may be";
             return Err(Error::new(Kind::TooLarge, what).into());
         }
         self.framing_bytes += got as u64;
-        Ok(got)
+        Ok(())
     }
 
     /// A piece of a body of which so much is left; 0 if the peer closed.
@@ -231,17 +262,29 @@ impl Transport {
         if !self.buffers.unconsumed().is_empty() {
             return Ok(Some(self.buffers.take_into(into)));
         }
+        self.bytes_here(into)
+    }
+
+    /// Whether more may be here after a read that was shorter than its room.
+    pub(super) fn may_hold_more(&mut self) -> bool {
+        !self.is_emptied
+            || self.lease.as_mut().and_then(Lease::stream).is_some_and(|s| s.may_hold_input())
+    }
+
+    /// Reads bytes of the body that are here already; `None` if none are. Nothing is in the buffers.
+    fn bytes_here(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
         let got = stream.try_read(into)?;
-        // A window of the minimum rate counts all that came, and of the time only what was waited.
-        self.rate_window.bytes += got.unwrap_or(0) as u64;
-        yield_if_due();
+        self.took_here(got, into.len());
         Ok(got)
     }
 
-    /// Whether the socket may hold more after a read that was shorter than its room.
-    pub(super) fn may_hold_more(&mut self) -> bool {
-        self.lease.as_mut().and_then(Lease::stream).is_some_and(|stream| stream.may_hold_input())
+    fn took_here(&mut self, got: Option<usize>, room: usize) {
+        let got = got.unwrap_or(0);
+        self.is_emptied = got < room;
+        // A window of the minimum rate counts all that came, and of the time only what was waited.
+        self.rate_window.bytes += got as u64;
+        yield_if_due();
     }
 
     /// Waits for bytes of the body within its timeouts; 0 if the peer closed.

@@ -46,6 +46,8 @@ pub(in crate::http) struct Transport {
     pub(super) rate_window: RateWindow,
     /// Bytes of chunk framing and trailers that came since the last byte of the body.
     pub(super) framing_bytes: u64,
+    /// The last read had room for more than came.
+    pub(super) is_emptied: bool,
     /// A long wait ends for a look at what the system knows of the connection; see [`silence`](super::silence).
     pub(super) detects_loss: bool,
     /// Reads of the body end at this time; see [`drain`](crate::http::drain).
@@ -71,6 +73,7 @@ impl Transport {
             must_close: false,
             rate_window: RateWindow::default(),
             framing_bytes: 0,
+            is_emptied: false,
             detects_loss: exchange.config.detects_loss,
             drain_deadline: None,
         })
@@ -328,7 +331,9 @@ impl Transport {
                 let into = into.as_deref_mut();
                 let direct = into.is_some();
                 let place = into.unwrap_or_else(|| self.buffers.room());
+                let room = place.len();
                 if let Some(got) = stream.try_read(place)? {
+                    self.is_emptied = got < room;
                     if !direct {
                         self.buffers.filled(got);
                     }

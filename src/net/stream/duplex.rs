@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::step::{not_yet, ready};
-use super::tls_layer::TlsLayer;
+use super::tls_layer::{ROOM_FOR_RECORDS, TlsLayer};
 use super::tls_transport::{CountingSocket, TlsTransport, blocked, flush_if_possible};
 use super::traffic::Traffic;
 use crate::net::Stop;
@@ -167,8 +167,24 @@ impl DuplexStream {
                     Err(error) if blocked(&error) => {}
                     Err(error) => return Err(Stop::Io(error)),
                 }
-                match not_yet(tls.read_tls(&mut below))? {
-                    Some(got) => tls.process(got).map_err(Stop::Tls)?,
+                if let Some(error) = tls.take_failure() {
+                    return Err(Stop::Tls(error));
+                }
+                let got = if into.len() >= ROOM_FOR_RECORDS && below.tunnel.is_none() {
+                    match not_yet(tls.read_records(&mut below.wire, into))? {
+                        // Records without data, or the end, which the next look at the data finds.
+                        Some(0) => continue,
+                        Some(got) => {
+                            flush_if_possible(tls, &mut below);
+                            return Ok(Step::Done(got));
+                        }
+                        None => None,
+                    }
+                } else {
+                    not_yet(tls.read_tls(&mut below))?
+                };
+                match got {
+                    Some(got) => tls.process_after_data(got),
                     None if tls.wants_write() || below.wants_write() => {
                         return Ok(Step::Blocked(Interest::Either));
                     }
