@@ -140,14 +140,14 @@ impl Source {
         self.read_by.store(reactor.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Whether that reactor's fiber has read all that came.
-    pub(crate) fn is_read_by(&self, reactor: u64) -> bool {
-        self.read_by.load(Ordering::Relaxed) == reactor
-    }
-
     /// Whether that reactor's fiber has read all that came, and the reactor has reported nothing since.
     pub(super) fn is_silent_for(&self, reactor: u64) -> bool {
         reactor == self.read_by.load(Ordering::Relaxed) && !self.ready_state.may_have_read()
+    }
+
+    /// Whether it is registered with the event loop of that number: a wait there needs no system call for it.
+    pub(crate) fn is_at(&self, event_loop: u64) -> bool {
+        self.home_id() == event_loop
     }
 
     /// The id of the reactor that it is registered with; 0 for none.

@@ -424,9 +424,9 @@ impl Stream {
         self.socket.source().mark_idle();
     }
 
-    /// Whether it is idle, and the event loop of that number used it last.
+    /// Whether the event loop of that number used it last.
     pub(crate) fn is_at(&self, event_loop: u64) -> bool {
-        self.socket.source().is_read_by(event_loop)
+        self.socket.source().is_at(event_loop)
     }
 
     /// Whether bytes came that were not read, as far as is known without asking the kernel: data that TLS
