@@ -162,6 +162,7 @@ class Comparisons:
             for peer in bench.turns:
                 for name in values if peer != bench.ours else ():
                     bound = bench.wanted.get(peer, None if peer in MEASURES else 1)
+                    bound = bench.wanted.get(f"{peer} {name}", bound)
                     bound = {"at_most" if less[name] else "at_least": bound}
                     yield from self.compared(bench.what, bench.name, name, peer, bench.ours, **bound)
             return
@@ -374,6 +375,7 @@ LABELS = {
     "apart": "hangup, a thread apart",
     "epoll": "bare epoll loop",
     "go": "Go net/http",
+    "one": "one such thread",
     "hyper": "hyper-util",
     "socket": "bare socket",
     **{f"{peer}-{count}": peer for peer in ("aiohttp", "httpx") for count in (16, 100)},

@@ -179,6 +179,21 @@ BENCHES = [
     inflight(16),
     inflight(256),
     inflight(1000),
+    # Threads with a queue each.
+    *(
+        Bench(
+            f"callers_{name}",
+            {"two": f"{{bin}}/callers {name} 2 16 20000", "one": f"{{bin}}/callers {name} 1 16 20000"},
+            text,
+            "rps cpu_us",
+            wanted={"one rps": 1.5, "one cpu_us": 1.1},
+            ours="two",
+        )
+        for name, text in [
+            ("waits", "two threads with a queue each, 16 in flight each"),
+            ("drives", "two event loops with a queue each, 16 in flight each"),
+        ]
+    ),
     # Cancels.
     Bench("cancel", {"": "{bin}/cancel 100 {curls}"}),
     Bench("inflight_cancel", {"": "{bin}/inflight_cancel {http}/small 1000 300"}, once=True),
