@@ -2,9 +2,12 @@
 //! is framed (RFC 9112 sections 2 to 6). Every response is parsed here, a proxy's response to CONNECT
 //! included. Knows nothing of connections.
 //!
-//! One pass over the fields decides what follows the head. The whole head is kept as it came, and its fields
-//! are parsed again when the caller first asks for them. More than 128 fields and obs-fold (RFC 9112 section
+//! One pass over the fields decides what follows the head: [`plain`] makes it for heads of the form that nearly all have,
+//! and a parser for others. The whole head is kept as it came, and its fields are parsed again when the caller first asks
+//! for them. More than 128 fields and obs-fold (RFC 9112 section
 //! 5.2) are accepted; a Transfer-Encoding that is not chunked (section 6.1) is refused.
+
+mod plain;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -152,9 +155,25 @@ fn look_at_line(status: &[u8]) -> Look {
     }
 }
 
+/// Reads the head that the bytes begin with, and returns how long it is, if it is whole and of the form that nearly all
+/// have. `None`: [`look`] and [`read`] decide what it is.
+#[inline]
+pub(crate) fn read_plain(bytes: &[u8], to: ResponseTo) -> Option<(Framing, usize)> {
+    let mut facts = Facts::new();
+    let head = plain::read(bytes, MAX_FIELDS, |name, value| facts.add(name, value))?;
+    let framing = facts.framing(&bytes[..head.size], to, head.version, head.status).ok()?;
+    Some((framing, head.size))
+}
+
 /// Reads a whole head.
 pub(crate) fn read(bytes: &[u8], to: ResponseTo) -> Result<Framing, Refusal> {
-    let frame = |fields: &[Header<'_>], version, status| frame(bytes, to, fields, version, status);
+    let frame = |fields: &[Header<'_>], version, status| {
+        let mut facts = Facts::new();
+        for field in fields {
+            facts.add(field.name.as_bytes(), &unfolded(field.value));
+        }
+        facts.framing(bytes, to, version, status)
+    };
     match parse(bytes, FIELDS, Strictness::Fields, frame) {
         Err(Refusal::TooManyFields) => parse(bytes, MAX_FIELDS, Strictness::Fields, frame)?,
         other => other?,
@@ -297,71 +316,126 @@ impl fmt::Debug for RawHead {
     }
 }
 
-fn frame(
-    bytes: &[u8],
-    to: ResponseTo,
-    fields: &[Header<'_>],
-    version: u8,
-    status: u16,
-) -> Result<Framing, Refusal> {
-    // These end at the empty line, whatever their fields are (RFC 9112 section 6.3, rule 1).
-    let has_no_body = match to {
-        ResponseTo::Head => true,
-        // Rule 2.
-        ResponseTo::Connect if (200..300).contains(&status) => true,
-        ResponseTo::Connect | ResponseTo::Other => matches!(status, 100..=199 | 204 | 304),
-    };
-    let (mut length, mut codings) = (Ok(None), 0);
-    let (mut close, mut keep) = (false, version > 0);
-    let mut keep_alive: Option<KeepAlive> = None;
-    let mut sets_cookies = false;
-    for field in fields {
-        let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
-        match field.name.len() {
-            14 if !has_no_body && is(&header::CONTENT_LENGTH) => {
-                length =
-                    length.and_then(|known| add_length(known, &unfolded(field.value)).map(Some));
+/// What the fields say of what follows the head, as far as they were read.
+struct Facts {
+    /// What Content-Length says; `None` without one.
+    length: Result<Option<u64>, &'static str>,
+    /// How many Transfer-Encoding there are, and whether one of them is not chunked.
+    codings: usize,
+    other_coding: bool,
+    close: bool,
+    keep: bool,
+    keep_alive: Option<KeepAlive>,
+    sets_cookies: bool,
+}
+
+impl Facts {
+    /// Of none; what is known before the status line is read.
+    #[inline]
+    fn new() -> Self {
+        Self {
+            length: Ok(None),
+            codings: 0,
+            close: false,
+            keep: false,
+            keep_alive: None,
+            sets_cookies: false,
+            other_coding: false,
+        }
+    }
+
+    /// A field: its value has no folds.
+    #[inline]
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            14 if plain::is(name, b"content-length") => self.add_length(value),
+            17 if plain::is(name, b"transfer-encoding") => {
+                self.codings += 1;
+                self.other_coding |= !value.trim_ascii().eq_ignore_ascii_case(b"chunked");
             }
-            17 if !has_no_body && is(&header::TRANSFER_ENCODING) => {
-                codings += 1;
-                if version == 0 {
-                    // RFC 9112 section 6.1: the framing of such a message is faulty.
-                    let what = "a Transfer-Encoding in a response of HTTP/1.0";
-                    return Err(Refusal::Malformed(what));
-                }
-                if !unfolded(field.value).eq_ignore_ascii_case(b"chunked") {
-                    let what = "a Transfer-Encoding other than chunked, which was not asked for";
-                    return Err(Refusal::Malformed(what));
-                }
-            }
-            10 if is(&header::CONNECTION) => {
-                for option in unfolded(field.value).split(|byte| *byte == b',') {
-                    close |= option.trim_ascii().eq_ignore_ascii_case(b"close");
-                    keep |= option.trim_ascii().eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
-            10 if field.name.eq_ignore_ascii_case("keep-alive") => {
-                keep_alive.get_or_insert_default().add(&unfolded(field.value));
-            }
-            10 if is(&header::SET_COOKIE) => sets_cookies = true,
+            10 if plain::is(name, b"connection") => self.add_connection(value),
+            10 if plain::is(name, b"keep-alive") => self.add_keep_alive(value),
+            10 if plain::is(name, b"set-cookie") => self.sets_cookies = true,
             _ => {}
         }
     }
-    if codings > 1 {
-        return Err(Refusal::Malformed("more than one Transfer-Encoding"));
+
+    fn add_length(&mut self, value: &[u8]) {
+        self.length = self.length.and_then(|known| add_length(known, value).map(Some));
     }
-    let ambiguous = codings > 0 && length != Ok(None);
-    let body = length.map(|length| match length {
-        _ if has_no_body => BodyFraming::None,
-        // It overrides a Content-Length (RFC 9112 section 6.3, rule 3).
-        _ if codings > 0 => BodyFraming::Chunked,
-        Some(length) => BodyFraming::Length(length),
-        None => BodyFraming::UntilClose,
-    });
-    let (bytes, version) = (bytes.into(), 10 + version);
-    let head = RawHead { bytes, status, version, sets_cookies, fields: OnceLock::new() };
-    let keeps = keep && !close && !keep_alive.is_some_and(KeepAlive::is_over);
-    Ok(Framing { head, ambiguous, keeps, keep_alive, body })
+
+    fn add_connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= plain::is(option, b"close");
+            self.keep |= plain::is(option, b"keep-alive");
+        }
+    }
+
+    #[inline(never)]
+    fn add_keep_alive(&mut self, value: &[u8]) {
+        self.keep_alive.get_or_insert_default().add(value.trim_ascii());
+    }
+
+    /// What they mean for a head of that version and status.
+    #[inline]
+    fn framing(
+        self,
+        bytes: &[u8],
+        to: ResponseTo,
+        version: u8,
+        status: u16,
+    ) -> Result<Framing, Refusal> {
+        // These end at the empty line, whatever their fields are (RFC 9112 section 6.3, rule 1).
+        let has_no_body = match to {
+            ResponseTo::Head => true,
+            // Rule 2.
+            ResponseTo::Connect if (200..300).contains(&status) => true,
+            ResponseTo::Connect | ResponseTo::Other => matches!(status, 100..=199 | 204 | 304),
+        };
+        let (codings, length) = match has_no_body {
+            true => (0, Ok(None)),
+            false => (self.codings, self.length),
+        };
+        if codings > 0 {
+            self.check_codings(version)?;
+        }
+        let body = length.map(|length| match length {
+            _ if has_no_body => BodyFraming::None,
+            // It overrides a Content-Length (RFC 9112 section 6.3, rule 3).
+            _ if codings > 0 => BodyFraming::Chunked,
+            Some(length) => BodyFraming::Length(length),
+            None => BodyFraming::UntilClose,
+        });
+        let keep = self.keep || version > 0;
+        Ok(Framing {
+            head: RawHead {
+                bytes: bytes.into(),
+                status,
+                version: 10 + version,
+                sets_cookies: self.sets_cookies,
+                fields: OnceLock::new(),
+            },
+            ambiguous: codings > 0 && length != Ok(None),
+            keeps: keep && !self.close && !self.keep_alive.is_some_and(KeepAlive::is_over),
+            keep_alive: self.keep_alive,
+            body,
+        })
+    }
+
+    #[inline(never)]
+    fn check_codings(&self, version: u8) -> Result<(), Refusal> {
+        let what = if version == 0 {
+            // RFC 9112 section 6.1: the framing of such a message is faulty.
+            "a Transfer-Encoding in a response of HTTP/1.0"
+        } else if self.other_coding {
+            "a Transfer-Encoding other than chunked, which was not asked for"
+        } else if self.codings > 1 {
+            "more than one Transfer-Encoding"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::Malformed(what))
+    }
 }
 
 /// What a Content-Length says, which is the same as that of those before it. A list of the same number is that number
@@ -512,6 +586,82 @@ const MAX_FIELDS: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Compares what is read in one pass with what the parser finds.
+    fn compare(bytes: &[u8], to: ResponseTo) -> bool {
+        let Some((plain, size)) = read_plain(bytes, to) else { return false };
+        assert!(matches!(look(bytes, 0), Look::Complete(at) if at == size), "{bytes:?}");
+        let parsed = read(&bytes[..size], to).unwrap();
+        let shown = |framing: &Framing| {
+            let RawHead { bytes, status, version, sets_cookies, .. } = &framing.head;
+            let Framing { ambiguous, keeps, keep_alive, body, .. } = framing;
+            format!(
+                "{bytes:?} {status} {version} {sets_cookies} {ambiguous} {keeps} {keep_alive:?} {body:?}"
+            )
+        };
+        assert_eq!(shown(&plain), shown(&parsed), "{bytes:?}");
+        true
+    }
+
+    #[test]
+    fn a_head_that_is_read_in_one_pass_is_read_so_by_the_parser() {
+        let lines = [
+            "Content-Length: 3",
+            "content-length:3 ,3",
+            "Content-Length: 4\t",
+            "Content-Length: x",
+            "CONTENT-LENGTH:",
+            "Transfer-Encoding: chunked",
+            "transfer-encoding: \tCHUNKED ",
+            "Transfer-Encoding: gzip, chunked",
+            "Connection: keep-alive",
+            "Connection:close",
+            "CONNECTION: x , Close",
+            "Keep-Alive: timeout=5, max=7",
+            "keep-alive: timeout=0",
+            "Set-Cookie: a=b",
+            "X-Y: caf\u{e9}\tz",
+            "Set_Cookie: a",
+            "A\r\n b: c",
+            "A : b",
+            "A: b\n c",
+            "A: b\u{7f}",
+            "\u{e9}: b",
+            "A: b\rC: d",
+        ];
+        let starts = [
+            "HTTP/1.1 200 OK",
+            "HTTP/1.0 200 ",
+            "HTTP/1.1 304 Not Modified",
+            "HTTP/1.1 101 S",
+            "HTTP/1.1 200",
+            "HTTP/1.1 999 \u{e9}\t",
+        ];
+        let (mut read_so, mut all) = (0, 0);
+        for start in starts {
+            for one in lines {
+                for two in lines {
+                    for end in ["\r\n", "\n"] {
+                        let head = format!("{start}\r\n{one}{end}{two}\r\n\r\nbody");
+                        for to in [ResponseTo::Head, ResponseTo::Connect, ResponseTo::Other] {
+                            all += 1;
+                            read_so += usize::from(compare(head.as_bytes(), to));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(read_so > all / 10, "{read_so} of {all}");
+        // One byte of a head is any other one.
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\nA: b\r\n\r\nbody";
+        for at in 0..head.len() {
+            for byte in 0..=255 {
+                let mut other = *head;
+                other[at] = byte;
+                compare(&other, ResponseTo::Other);
+            }
+        }
+    }
 
     fn framing(head: &str) -> Framing {
         read(head.as_bytes(), ResponseTo::Other)

@@ -22,6 +22,8 @@ pub(crate) struct Timeouts {
 /// Timeouts of a request that override its client's. Threads: a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
+    /// One of the limits was set.
+    has_limits: bool,
     limits: [Option<Option<Duration>>; SETTABLE],
     pub(crate) min_rate: Option<(u64, Duration)>,
 }
@@ -61,9 +63,11 @@ impl Timeouts {
     }
 
     pub(crate) fn with(mut self, over: &Overrides) -> Self {
-        for (mine, theirs) in self.limits.iter_mut().zip(&over.limits) {
-            if let Some(limit) = theirs {
-                *mine = *limit;
+        if over.has_limits {
+            for (mine, theirs) in self.limits.iter_mut().zip(&over.limits) {
+                if let Some(limit) = theirs {
+                    *mine = *limit;
+                }
             }
         }
         self.min_rate = over.min_rate.or(self.min_rate);
@@ -74,6 +78,7 @@ impl Timeouts {
 impl Overrides {
     pub(crate) fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
         if timeout.can_be_set() {
+            self.has_limits = true;
             self.limits[timeout as usize] = Some(limit);
         }
     }

@@ -551,12 +551,13 @@ impl Call<'_> {
             let (config, request) = (self.config, self.request);
             let mut request = request_head(config, request, hop, self.mode, length, credentials)?;
             if self.expects_continue(length) && !request.headers.contains(EXPECT) {
-                request.headers.add(EXPECT, b"100-continue");
+                Arc::make_mut(&mut request.headers).add(EXPECT, b"100-continue");
+                request.is_plain = false;
             }
-            let config = ExchangeConfig {
-                handover: Handover::of(&request.headers, self.request.connect.as_ref()),
-                ..self.exchange_config(hop, key, attempt)
-            };
+            let mut config = self.exchange_config(hop, key, attempt);
+            if !request.is_plain || self.request.connect.is_some() {
+                config.handover = Handover::of(&request.headers, self.request.connect.as_ref());
+            }
             let is_first = attempt.number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
             let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;

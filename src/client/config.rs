@@ -1,6 +1,7 @@
 //! The settings of a client as one value, which a call sees unchanged from its beginning to its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cookies::Jar;
 use super::proxies::Proxies;
@@ -18,6 +19,7 @@ use crate::vocabulary::ConnectionMode;
 /// Threads: immutable.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
+    pub(super) id: ConfigId,
     pub(super) timeouts: Timeouts,
     pub(super) headers: Headers,
     /// Names of headers that the library does not add either.
@@ -54,6 +56,7 @@ impl Default for Config {
         headers.add(USER_AGENT, proxy::USER_AGENT.as_bytes());
         headers.add(ACCEPT, b"*/*");
         Self {
+            id: ConfigId::new(),
             timeouts: Timeouts::default(),
             headers,
             removed: Vec::new(),
@@ -76,6 +79,28 @@ impl Default for Config {
             trace: None,
             transfer: None,
         }
+    }
+}
+
+/// No two configurations of a process have the same: a copy has another one, because it is made to be changed. Heads that
+/// were made with a configuration are found again by it. Threads: immutable.
+#[derive(Debug)]
+pub(super) struct ConfigId(u64);
+
+impl ConfigId {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Clone for ConfigId {
+    fn clone(&self) -> Self {
+        Self::new()
     }
 }
 

@@ -8,13 +8,14 @@ use super::config::Config;
 use super::redirect::RequestHop;
 use crate::error::Error;
 use crate::headers::{
-    self, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, Headers, RANGE,
-    TRANSFER_ENCODING, UPGRADE,
+    self, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST,
+    Headers, PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING, UPGRADE,
 };
 use crate::http::codings;
 use crate::http::request_body::BodyLength;
 use crate::http::request_head::RequestHead;
 use crate::request::{Request, has_option, own};
+use crate::target::HeadOrigin;
 use crate::vocabulary::{ConnectionMode, Kind};
 
 /// The head of one hop of a call. Its fields are Host, unless the request has it at a place of its own; those of the
@@ -27,7 +28,70 @@ pub(super) fn request_head(
     mode: ConnectionMode,
     body: BodyLength,
     credentials: Option<&str>,
-) -> Result<Box<RequestHead>, Error> {
+) -> Result<RequestHead, Error> {
+    let of = origin_of(config, request, hop, mode, body, credentials);
+    let own = request.headers.as_bytes();
+    let kept = of.as_ref().and_then(|of| hop.target.kept_head(of, own));
+    let headers = match kept {
+        Some(kept) => Arc::clone(kept),
+        None => Arc::new(fields(config, request, hop, mode, body, credentials)?),
+    };
+    let is_plain = kept.is_some() || !NOT_PLAIN.iter().any(|name| headers.contains(name));
+    if let Some(of) = of
+        && kept.is_none()
+        && is_plain
+        && !SECRET.iter().any(|name| headers.contains(name))
+    {
+        hop.target.keep_head(of, own, &headers);
+    }
+    let is_first = Arc::ptr_eq(&hop.target, &request.target);
+    let given_target = match &request.connect {
+        // RFC 9112 section 3.2.3.
+        Some(target) => Some(target.as_bytes().into()),
+        None if is_first => request.given_target.clone(),
+        None => None,
+    };
+    Ok(RequestHead { given_target, headers, is_plain, body })
+}
+
+/// What the fields are made of, if nothing else has an influence on them: no credentials and no cookies, no redirect before
+/// it, and no setting that few requests have.
+#[inline]
+fn origin_of(
+    config: &Config,
+    request: &Request,
+    hop: &RequestHop,
+    mode: ConnectionMode,
+    body: BodyLength,
+    credentials: Option<&str>,
+) -> Option<HeadOrigin> {
+    let is_usual = credentials.is_none()
+        && hop.target.credentials.is_none()
+        && Arc::ptr_eq(&hop.target, &request.target)
+        && request.removed.is_empty()
+        && request.connect.is_none()
+        && !request.says_upgrade
+        && mode != ConnectionMode::CloseAfter
+        && config.jar.is_none();
+    let length = match body {
+        BodyLength::None => None,
+        BodyLength::Known(length) => Some(length),
+        BodyLength::Chunked => return None,
+    };
+    let decodes = request.decode.unwrap_or(config.decode);
+    is_usual.then(|| HeadOrigin { config: config.id.number(), decodes, length })
+}
+
+/// All fields, in their order.
+#[inline(never)] // A request that is sent again has them already.
+fn fields(
+    config: &Config,
+    request: &Request,
+    hop: &RequestHop,
+    mode: ConnectionMode,
+    body: BodyLength,
+    credentials: Option<&str>,
+) -> Result<Headers, Error> {
     let mut head = Headers::with_room(
         config.headers.len() + request.headers.len() + 4,
         config.headers.as_bytes().len() + request.headers.as_bytes().len() + 256,
@@ -85,21 +149,13 @@ pub(super) fn request_head(
         _ => {}
     }
     add_connection(request, mode, &mut head)?;
-    let is_first = Arc::ptr_eq(&hop.target, &request.target);
-    let given_target = match &request.connect {
-        // RFC 9112 section 3.2.3.
-        Some(target) => Some(target.as_bytes().into()),
-        None if is_first => request.given_target.clone(),
-        None => None,
-    };
-    Ok(Box::new(RequestHead {
-        method: hop.method.clone(),
-        target: Arc::clone(&hop.target),
-        given_target,
-        headers: head,
-        body,
-    }))
+    Ok(head)
 }
+
+/// What few requests have, and what decides more than a field.
+const NOT_PLAIN: [&str; 3] = [EXPECT, PROXY_AUTHORIZATION, UPGRADE];
+/// What is not kept for longer than the request that has it.
+const SECRET: [&str; 2] = [AUTHORIZATION, COOKIE];
 
 /// Accept-Encoding and Cookie.
 fn add_preferences(

@@ -1,4 +1,4 @@
-//! One request and its response over one lease. ureq's engine speaks HTTP/1.1 and does no I/O.
+//! One request and its response over one lease. [`h1`] speaks HTTP/1.1.
 //!
 //! [`run`] takes an [`exchange`] from its message to the head of the response; the [body](response_body)
 //! follows, [decoded](decode) if that is wanted. Only [`failure`] decides why an exchange failed.

@@ -121,7 +121,14 @@ impl BodySource {
     ///
     /// # Errors
     /// [`Kind::InvalidState`] if it was taken before.
+    #[inline]
     pub(crate) fn take(&mut self) -> Result<Self, Error> {
+        // Most requests have none.
+        if let Self::None = self { Ok(Self::None) } else { self.take_some() }
+    }
+
+    #[inline(never)]
+    fn take_some(&mut self) -> Result<Self, Error> {
         Ok(match self {
             Self::Reader { reader, length, consumed, can_rewind } => Self::Reader {
                 reader: Mutex::new(Some(taken(unlocked(reader), "a reader")?)),

@@ -154,7 +154,12 @@ impl Timing {
         took.collect()
     }
 
+    #[inline]
     fn since_start(&self, now: Instant) -> i64 {
+        // The first phases of a request that waits for no connection begin with it.
+        if now == self.start {
+            return 0;
+        }
         i64::try_from(now.saturating_duration_since(self.start).as_nanos()).unwrap_or(i64::MAX)
     }
 }

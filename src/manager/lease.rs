@@ -64,7 +64,7 @@ impl Lease {
     ) -> Result<Self, LeaseError> {
         if !request.retry_covers_loss {
             // A loss would be the caller's. The sweep notices a change soon, but it may be this very moment.
-            pool.look_at_network();
+            pool.look_at_network_now_and_then(request.now);
         }
         let mut checkout = pool.checkout(request.key, control, request.fresh, request.now)?;
         loop {

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,11 @@ pub(crate) fn look() {
     watch().look(false);
 }
 
+/// Whether it was looked less than a [`MOMENT`] before that time, and nothing was heard of a change.
+pub(crate) fn has_just_looked(now: Instant) -> bool {
+    watch().has_just_looked(now)
+}
+
 /// A user is gone, wants no changes any more, or has no idle connections: if no other one has any, the socket is closed.
 pub(crate) fn leave() {
     let watch = watch();
@@ -122,6 +127,9 @@ struct Watch {
     listening: Mutex<Listening>,
     /// The socket's descriptor, for the child of a fork; -1 for none.
     descriptor: AtomicI32,
+    begin: Instant,
+    /// When a look found no change, in nanoseconds since the beginning; 0 for never, and while it does not listen.
+    looked: AtomicU64,
 }
 
 enum Listening {
@@ -149,16 +157,34 @@ fn watch() -> &'static Watch {
         if inherited != NONE {
             sys::close_inherited(inherited);
         }
-        Watch {
-            users: Mutex::default(),
-            listening: Mutex::new(Listening::not(None)),
-            descriptor: AtomicI32::new(NONE),
-        }
+        Watch::new()
     })
 }
 
 impl Watch {
+    fn new() -> Self {
+        Self {
+            users: Mutex::default(),
+            listening: Mutex::new(Listening::not(None)),
+            descriptor: AtomicI32::new(NONE),
+            begin: Instant::now(),
+            looked: AtomicU64::new(0),
+        }
+    }
+
+    fn has_just_looked(&self, now: Instant) -> bool {
+        let (looked, now) = (self.looked.load(Ordering::Relaxed), self.nanos(now));
+        looked != 0 && now >= looked && u128::from(now - looked) < MOMENT.as_nanos()
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        let nanos = now.saturating_duration_since(self.begin).as_nanos();
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+
     fn look(&self, begin: bool) {
+        // Before the socket is read: what comes behind this time is heard by the next look.
+        let now = Instant::now();
         let mut listening = match self.listening.try_lock() {
             Ok(listening) => listening,
             Err(TryLockError::Poisoned(listening)) => listening.into_inner(),
@@ -177,7 +203,9 @@ impl Watch {
             }
         };
         match heard {
-            Ok(heard) if heard.is_nothing() => {}
+            Ok(heard) if heard.is_nothing() => {
+                self.looked.store(self.nanos(now), Ordering::Relaxed);
+            }
             // What follows needs much stack.
             Ok(heard) => on_thread_stack(|| self.compare(listening, heard, begin)),
             Err(_) => drop(self.set(&mut listening, Listening::refused(None))),
@@ -245,6 +273,7 @@ impl Watch {
         };
         // Before the old socket is closed: a child that is forked in between must not close another file.
         self.descriptor.store(number, Ordering::SeqCst);
+        self.looked.store(0, Ordering::Relaxed);
         std::mem::replace(listening, to)
     }
 
@@ -304,6 +333,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 const NONE: i32 = -1;
 /// When it is tried again to listen, after the system refused.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How old a look may be before a request that can't be sent again: less than most networks take to lose its packets.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How long no other dial compares the addresses after one has, while it does not listen.
 const COMPARED: Duration = Duration::from_millis(500);
 
@@ -320,6 +351,22 @@ mod tests {
         let mut list = list.to_vec();
         list.sort_unstable();
         list
+    }
+
+    #[test]
+    fn a_look_is_as_good_as_another_one_for_a_moment() {
+        let watch = Watch::new();
+        let at = |nanos: u64| watch.begin + Duration::from_nanos(nanos);
+        assert!(!watch.has_just_looked(at(0)) && !watch.has_just_looked(at(5)), "it never looked");
+        watch.looked.store(watch.nanos(at(1_000_000)), Ordering::Relaxed);
+        for (now, has) in
+            [(0, false), (999_999, false), (1_000_000, true), (1_999_999, true), (2_000_000, false)]
+        {
+            assert_eq!(watch.has_just_looked(at(now)), has, "{now}");
+        }
+        let not = Listening::not(None);
+        drop(watch.set(&mut lock(&watch.listening), not));
+        assert!(!watch.has_just_looked(at(1_000_000)), "it listens no more");
     }
 
     const ADDRESSES: Heard = Heard { addresses: true, default_route: false };

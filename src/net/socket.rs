@@ -1,6 +1,7 @@
 //! A connected socket that any thread may end while another one waits on it.
 //!
-//! Every descriptor is non-blocking, closed on exec, and writes without SIGPIPE. To end a
+//! No call on a descriptor waits, unless a thread of the caller waits for input in a read. Each is closed on exec, and
+//! written to without SIGPIPE. To end a
 //! socket is to shut it down, which ends every poll(2) of it, and to close it as soon as no thread is inside a
 //! call on it.
 
@@ -9,7 +10,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::probes::Probes;
 use super::sys;
 use super::tcp_info::TcpInfo;
 use crate::process::fork_generation;
-use crate::runtime::{Descriptor, Source};
+use crate::runtime::{Descriptor, READ_WAIT, Source};
 
 /// Threads: any thread at any time; bytes are read and written by one at a time.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Socket {
     kept_info: OnceLock<Box<TcpInfo>>,
     /// After how many seconds of silence the peer is to be probed, until the system was asked to; 0 for never.
     probes_later: AtomicU32,
+    /// How many waits of threads for input were made with poll(2); [`IN_READS`] from when on they are made in the read.
+    waits: AtomicU8,
     /// Where it was made: see [`fork_generation`].
     process: u32,
 }
@@ -46,8 +49,16 @@ impl Socket {
         let source = Source::new(sys::descriptor(&socket));
         let inner = ManuallyDrop::new(socket);
         let (gate, second, kept_info) = (Gate::new(), OnceLock::new(), OnceLock::new());
-        let (probes_later, process) = (AtomicU32::new(0), fork_generation());
-        Arc::new(Self { inner, source, gate, second, kept_info, probes_later, process })
+        Arc::new(Self {
+            inner,
+            source,
+            gate,
+            second,
+            kept_info,
+            probes_later: AtomicU32::new(0),
+            waits: AtomicU8::new(0),
+            process: fork_generation(),
+        })
     }
 
     /// Enters the socket; `None` if it was ended.
@@ -222,6 +233,37 @@ impl InUse<'_> {
         Ok(got)
     }
 
+    /// Whether a thread may wait for input with [`recv_waiting`](Self::recv_waiting). The first waits on a connection are
+    /// made with poll(2): to prepare the other way takes two system calls, which short connections do not need.
+    #[inline]
+    pub(crate) fn may_wait_in_read(&self) -> bool {
+        match self.0.waits.load(Ordering::Relaxed) {
+            IN_READS => true,
+            NEVER_IN_READS => false,
+            before => self.count_wait(before),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_wait(&self, before: u8) -> bool {
+        let now = match before + 1 {
+            few @ ..=WAITS_IN_POLL => few,
+            _ if sys::let_reads_wait(&self.0.inner, READ_WAIT) => IN_READS,
+            _ => NEVER_IN_READS,
+        };
+        self.0.waits.store(now, Ordering::Relaxed);
+        now == IN_READS
+    }
+
+    /// Waits for something to read, and reads it: one system call instead of two. `WouldBlock` if nothing came in
+    /// [`READ_WAIT`], or if a signal came. Only after [`may_wait_in_read`](Self::may_wait_in_read), and not on a fiber.
+    pub(crate) fn recv_waiting(&self, into: &mut [u8]) -> io::Result<usize> {
+        let got = sys::recv_waiting(&self.0.inner, into)?;
+        self.0.source.was_read(got == into.len());
+        Ok(got)
+    }
+
     /// A [`recv`](Self::recv) failed; a signal may have interrupted it.
     #[inline(never)]
     fn recv_again(&self, into: &mut [u8]) -> io::Result<usize> {
@@ -307,6 +349,12 @@ impl Drop for InUse<'_> {
     }
 }
 
+/// After how many waits with poll(2) a thread waits in its reads: a kept connection has that many in its first exchange.
+const WAITS_IN_POLL: u8 = 2;
+const IN_READS: u8 = u8::MAX;
+/// The system does not permit it.
+const NEVER_IN_READS: u8 = u8::MAX - 1;
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -351,6 +399,48 @@ mod tests {
         // SAFETY: asks for the flags of a descriptor number.
         assert!(unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0, "closed under its user");
         drop(inside);
+    }
+
+    #[test]
+    fn a_wait_in_a_read_ends_by_input_by_time_and_by_an_end_and_no_other_call_waits() {
+        use std::io::{ErrorKind, Write};
+        let (socket, mut peer) = pair();
+        let inside = socket.enter().unwrap();
+        for _ in 0..WAITS_IN_POLL {
+            assert!(!inside.may_wait_in_read());
+        }
+        assert!(inside.may_wait_in_read() && inside.may_wait_in_read());
+        let begun = Instant::now();
+        let error = inside.recv_waiting(&mut [0; 9]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        // The kernel counts in ticks of 10 ms at most.
+        assert!(begun.elapsed() >= READ_WAIT - Duration::from_millis(10));
+        peer.write_all(b"abc").unwrap();
+        assert_eq!(inside.recv_waiting(&mut [0; 9]).unwrap(), 3);
+        // None of these waits, neither for input nor for room.
+        assert_eq!(inside.recv(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(inside.is_reusable());
+        let piece = vec![0; 1 << 20];
+        while inside.send(&piece, false).is_ok() {}
+        let pieces = [io::IoSlice::new(&piece)];
+        assert_eq!(inside.send_vectored(&pieces).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let (waiter, begun) = (Arc::clone(&socket), Instant::now());
+        let thread = std::thread::spawn(move || {
+            let inside = waiter.enter().unwrap();
+            let mut waits = 0;
+            loop {
+                match inside.recv_waiting(&mut [0; 9]) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => waits += 1,
+                    other => return (waits, other),
+                }
+            }
+        });
+        std::thread::sleep(READ_WAIT / 2);
+        drop(inside);
+        socket.end();
+        let (waits, end) = thread.join().unwrap();
+        // Without the wake-up it would read again for ever.
+        assert_eq!(end.unwrap(), 0, "after {waits} waits and {:?}", begun.elapsed());
     }
 
     #[test]

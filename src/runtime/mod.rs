@@ -88,7 +88,8 @@ pub(crate) use sys::{
     open_without_waiting, poll_readable, read_without_waiting, sync_directory, try_lock,
 };
 pub(crate) use task::{
-    on_thread_stack, trim_stack, wait, wait_any, wait_fd, work_is_interrupted, yield_if_due,
+    READ_WAIT, is_interrupted, may_wait_in_read, on_thread_stack, trim_stack, wait, wait_any,
+    wait_fd, work_is_interrupted, yield_if_due,
 };
 pub(crate) use thread::{InterruptCheck, set_interrupt_check};
 pub(crate) use wait_for::{PollEntry, WaitFor, WaitUntil, WakeReason};

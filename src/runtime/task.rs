@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::interest::Interest;
 use super::notify::Notify;
@@ -40,6 +41,23 @@ pub(crate) fn wait_fd(
 ) -> io::Result<WakeReason> {
     wait(WaitFor { fd: Some((source, interest)), notify: None }, until)
 }
+
+/// Whether the task may wait inside of a read, for [`READ_WAIT`] at most: it is a thread, its deadline is far away, and its
+/// interrupt check is not to be asked before. What the kernel's timer is late by in so short a time does not matter then.
+#[inline]
+pub(crate) fn may_wait_in_read(until: WaitUntil) -> bool {
+    let is_far = |at: Instant| at.saturating_duration_since(until.now) >= 2 * READ_WAIT;
+    until.at.is_none_or(is_far) && fiber::current().is_none() && !thread::asks_within(READ_WAIT)
+}
+
+/// After a wait inside of a read that brought nothing: whether the thread's interrupt check wants the call to end.
+#[cold]
+pub(crate) fn is_interrupted() -> bool {
+    thread::wants_an_end()
+}
+
+/// How long a wait inside of a read takes at most. poll(2) goes on with it, which is exact.
+pub(crate) const READ_WAIT: Duration = Duration::from_millis(50);
 
 /// Calls on the thread's stack, and not on a fiber's, which may be too small for it. The call must not wait:
 /// there it is no fiber, and would block the I/O thread.

@@ -1,7 +1,7 @@
 //! How a thread of the caller waits: poll(2).
 //!
 //! poll and not SO_RCVTIMEO, which fires up to 240 ms late at 4 s (kernel timer wheel) and can't watch a
-//! second descriptor. A signal ends poll with EINTR, whatever SA_RESTART says (signal(7)): that is where
+//! second descriptor. But a wait for input of one socket begins in the read ([`may_wait_in_read`](super::may_wait_in_read)). A signal ends poll with EINTR, whatever SA_RESTART says (signal(7)): that is where
 //! Ctrl-C is noticed.
 
 use std::cell::{Cell, RefCell};
@@ -128,6 +128,11 @@ fn poll(slots: &mut [PollSlot], mut until: WaitUntil) -> io::Result<Option<WakeR
 /// When this thread's check is to be asked though no signal interrupted the wait.
 pub(super) fn tick_at() -> Option<Instant> {
     tick().map(|tick| Instant::now() + tick)
+}
+
+/// Whether this thread's check is to be asked within that time though no signal comes.
+pub(super) fn asks_within(time: Duration) -> bool {
+    tick().is_some_and(|tick| tick < time)
 }
 
 fn tick() -> Option<Duration> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use hangup::{Body, CancelToken, CloseReason, ConnectionState, Error, Kind, Phase, Request, Sent};
-use testserver::{BlackHole, Ended, Script, Server, Step};
+use testserver::{BlackHole, Certificate, Ended, Options, Script, Server, Step};
 
 use crate::support::counted_reader::CountedReader;
 use crate::support::form::{Client, Form, in_both_forms};
@@ -22,7 +22,7 @@ use crate::support::outcome::{REASON, assert_cancelled, cancelled};
 use crate::support::own_process::{
     BLOCKED, blocking_resolver, in_own_process_with, run_again_on_threads,
 };
-use crate::support::{PATIENCE, fetch, get, post, request, wait_until};
+use crate::support::{PATIENCE, fetch, get, ms, post, request, wait_until};
 
 in_both_forms! {
     c1_a_token_fired_before_the_call_means_no_dial_and_no_byte,
@@ -31,6 +31,7 @@ in_both_forms! {
     c5_cancel_in_a_silent_tls_handshake_and_the_server_sees_the_close,
     c7_cancel_in_a_blocked_upload,
     c8_cancel_while_waiting_for_the_head,
+    c8_c9_cancel_on_a_connection_that_served_other_requests,
     c9_cancel_in_a_blocked_body_read,
     c10_cancel_between_two_reads_closes_at_once_and_fails_the_next_read,
     c11_a_token_fired_after_the_end_does_not_affect_the_connections_next_user,
@@ -211,6 +212,41 @@ fn c7_cancel_in_a_blocked_upload(form: Form) {
         server.release("cancelled");
         assert!(server.wait_idle(PATIENCE));
         assert!(!server.received(0).ends_with(b"0\r\n\r\n"));
+    }
+}
+
+fn c8_c9_cancel_on_a_connection_that_served_other_requests(form: Form) {
+    // After a few requests a thread waits for its connection in another way than in the first one.
+    let served = 4;
+    for (said, phase, tls) in [
+        ("", Phase::Head, false),
+        (TEN_OF_100, Phase::Read, false),
+        ("", Phase::Head, true),
+        (TEN_OF_100, Phase::Read, true),
+    ] {
+        let mut steps = vec![Step::answer(200, "ok"); served];
+        steps.extend([Step::head(), Step::send(said), Step::mark("waits"), Step::Stall]);
+        let tls = tls.then_some(Certificate::Good);
+        let options = Options { tls, ..Options::default() };
+        let server = Server::start_with(options, Script::every(steps)).unwrap();
+        let client = form.tls_client();
+        for _ in 0..served {
+            assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+        }
+        let token = CancelToken::new();
+        let error = cancelled(
+            "a later request",
+            &token,
+            phase,
+            || get_with(&client, &server.url("/"), &token),
+            |_| {
+                assert!(server.wait_mark("waits", PATIENCE));
+                std::thread::sleep(ms(20)); // Mostly it waits by then.
+            },
+        );
+        assert!(error.reused());
+        assert_gone(client.manager(), server.port());
+        assert!(server.wait_ended(0, PATIENCE).is_some());
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::inspect::{
 };
 use crate::support::outcome::{assert_in_time, assert_timed_out, timed_out};
 use crate::support::own_process::{BLOCKED, blocking_resolver, in_own_process_with};
-use crate::support::{PATIENCE, post, request};
+use crate::support::{PATIENCE, fetch, ms, post, request};
 
 in_both_forms! {
     t1_resolve_against_a_resolver_that_blocks,
@@ -24,9 +24,13 @@ in_both_forms! {
     t1_tls_against_a_silent_server,
     t1_write_against_a_server_that_does_not_read,
     t1_head_against_a_server_that_is_slow_to_answer,
+    t1_head_and_read_on_a_connection_that_served_other_requests,
     t1_a_head_that_drips_is_one_wait,
     t1_read_against_a_body_that_stalls,
 }
+
+/// After so many requests a thread waits for its connection in another way than in the first one.
+const SERVED: usize = 4;
 
 /// Sets a limit.
 type Set = Box<dyn Fn(&mut Request)>;
@@ -140,6 +144,31 @@ fn t1_head_against_a_server_that_is_slow_to_answer(form: Form) {
             assert_eq!((error.sent(), error.retry_safe()), (Sent::All, true));
             assert_gone(client.manager(), server.port());
             assert!(server.wait_ended(0, PATIENCE).is_some());
+        }
+    }
+}
+
+fn t1_head_and_read_on_a_connection_that_served_other_requests(form: Form) {
+    for (said, own, phase) in
+        [("", Timeout::Head, Phase::Head), (TEN_OF_100, Timeout::Read, Phase::Read)]
+    {
+        for limit in [LIMIT, ms(60)] {
+            for (clock, set) in three(own, limit) {
+                let mut steps = vec![Step::answer(200, "ok"); SERVED];
+                steps.extend([Step::head(), Step::send(said), Step::Stall]);
+                let server = Server::start(Script::every(steps));
+                let client = form.client();
+                for _ in 0..SERVED {
+                    assert_eq!(fetch(&client, &server.url("/")).unwrap(), b"ok");
+                }
+                let mut last = request("GET", &server.url("/"));
+                set(&mut last);
+                let what = format!("{phase} of a later request by {clock}");
+                let work = || client.send(&mut last)?.read_all(100);
+                let error = timed_out(&what, clock, phase, limit, work);
+                assert!(error.reused());
+                assert_gone(client.manager(), server.port());
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::support::{fetch, post, request};
 
 in_both_forms! {
     q8_a_default_of_the_client_can_be_taken_away,
+    q8_each_head_is_made_of_the_settings_of_its_time,
     q8_a_host_of_the_callers_is_not_sent_to_another_origin,
     q8_a_target_is_for_the_first_request_and_redirects_follow_the_url,
     q8_a_signed_location_stays_signed,
@@ -64,6 +65,62 @@ fn q8_a_default_of_the_client_can_be_taken_away(form: Form) {
     }
     client.send(&mut one).unwrap().read_all(10).unwrap();
     assert_eq!(heads(&server).pop().unwrap(), format!("GET / HTTP/1.1\r\n{host}\r\n"));
+}
+
+/// Heads are kept for requests that are sent again: each change of what they are made of counts at once.
+fn q8_each_head_is_made_of_the_settings_of_its_time(form: Form) {
+    let server = Server::start(Script::answering("ok"));
+    let (client, other) = (form.client(), form.client());
+    for client in [&client, &other] {
+        client.set_header("User-Agent", None).unwrap();
+        client.set_header("Accept", Some("a")).unwrap();
+    }
+    other.set_header("X-Other", Some("o")).unwrap();
+    let host = format!("Host: 127.0.0.1:{}\r\n", server.port());
+    let check = |client: &Client, sent: &mut Request, method: &str, rest: &str| {
+        client.send(sent).unwrap().read_all(10).unwrap();
+        let head = heads(&server).pop().unwrap();
+        assert_eq!(head, format!("{method} / HTTP/1.1\r\n{host}{rest}\r\n"));
+    };
+    let url = server.url("/");
+    let mut get = request("GET", &url);
+    for _ in 0..3 {
+        check(&client, &mut get, "GET", "Accept: a\r\n");
+        // Other clients and requests have other heads for the same URL.
+        check(&other, &mut get, "GET", "Accept: a\r\nX-Other: o\r\n");
+        check(&client, &mut request("HEAD", &url), "HEAD", "Accept: a\r\n");
+        let own = &mut request("GET", &url);
+        own.add_header("Accept", "b").unwrap();
+        check(&client, own, "GET", "Accept: b\r\n");
+        let body = &mut post(&url, Body::from("seven"));
+        check(&client, body, "POST", "Accept: a\r\nContent-Length: 5\r\n");
+        let none = &mut request("POST", &url);
+        check(&client, none, "POST", "Accept: a\r\nContent-Length: 0\r\n");
+        let without = &mut request("GET", &url);
+        without.remove_header("Accept").unwrap();
+        check(&client, without, "GET", "");
+        let closing = &mut request("GET", &url);
+        closing.set_connection_mode(hangup::ConnectionMode::CloseAfter);
+        check(&client, closing, "GET", "Accept: a\r\nConnection: close\r\n");
+    }
+    client.set_header("Accept", Some("c")).unwrap();
+    check(&client, &mut get, "GET", "Accept: c\r\n");
+    for value in ["1", "2"] {
+        get.add_header("X", value).unwrap();
+        let both = if value == "1" { "X: 1\r\n" } else { "X: 1\r\nX: 2\r\n" };
+        for _ in 0..3 {
+            check(&client, &mut get, "GET", &format!("{both}Accept: c\r\n"));
+        }
+    }
+    client.set_cookies(true);
+    client.add_cookie(&url, "a=b").unwrap();
+    check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\nCookie: a=b\r\n");
+    client.set_cookies(false);
+    check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\n");
+    get.set_target(Some(b"/")).unwrap();
+    check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\n");
+    get.set_auth(Some(hangup::Auth::bearer("t").unwrap()));
+    check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\nAuthorization: Bearer t\r\n");
 }
 
 fn q8_a_host_of_the_callers_is_not_sent_to_another_origin(form: Form) {

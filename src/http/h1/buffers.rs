@@ -28,9 +28,13 @@ impl IoBuffers {
         }
     }
 
-    /// The request is sent: its buffer goes back to those that the thread keeps.
+    /// The request is sent: its buffer is that of the response, or goes back to those that the thread keeps.
     pub(super) fn request_is_sent(&mut self) {
-        keep(&mut self.output);
+        if self.input.is_empty() && self.output.len() == SIZE {
+            self.input = std::mem::take(&mut self.output);
+        } else {
+            keep(&mut self.output);
+        }
     }
 
     /// Bytes that came and were not consumed.

@@ -1,10 +1,12 @@
 //! Writes the head of a request as HTTP/1.1 has it: the request line, the fields and the empty line (RFC 9112 sections
 //! 3 and 5).
 
+use http::Method;
+
 use super::proxy_form;
 use crate::error::Error;
+use crate::http::exchange::ExchangeConfig;
 use crate::http::request_head::RequestHead;
-use crate::manager::PoolKey;
 use crate::vocabulary::Kind;
 
 /// Writes a head into the output that `output` returns for its size.
@@ -13,12 +15,12 @@ use crate::vocabulary::Kind;
 /// [`Kind::InvalidHeader`] for a head that is larger than any server takes.
 pub(super) fn write_head<'a>(
     head: &RequestHead,
-    key: &PoolKey,
+    config: &ExchangeConfig,
     output: impl FnOnce(usize) -> &'a mut [u8],
 ) -> Result<usize, Error> {
-    let method = head.method.as_str().as_bytes();
-    let target = head.request_target();
-    let absolute = proxy_form::absolute(key, target);
+    let method = config.method.as_ref().map_or("", Method::as_str).as_bytes();
+    let target = head.request_target(&config.target);
+    let absolute = proxy_form::absolute(&config.key, target);
     let target = absolute.as_deref().unwrap_or(target);
     let fields = head.headers.as_bytes();
     let size = method.len() + 1 + target.len() + VERSION.len() + fields.len() + END.len();

@@ -2,27 +2,42 @@
 //! credentials are a header. In a tunnel and without a proxy nothing changes, and no credentials that are
 //! meant for a proxy reach the origin.
 
+use std::sync::Arc;
+
+use http::Method;
+
 use crate::headers::PROXY_AUTHORIZATION;
 use crate::http::request_head::RequestHead;
 use crate::manager::PoolKey;
 use crate::net::proxy::Proxy;
+use crate::target::Target;
 
 /// Sets the credentials of a message where a proxy reads them, and takes them away where one
 /// would not.
-pub(super) fn set_proxy_credentials(key: &PoolKey, head: &mut RequestHead) {
+#[inline]
+pub(super) fn set_proxy_credentials(
+    key: &PoolKey,
+    method: &Method,
+    target: &Target,
+    head: &mut RequestHead,
+) {
     match http_proxy(key) {
-        None => head.headers.remove(PROXY_AUTHORIZATION),
-        // A field of the request takes precedence over the credentials in the proxy's URL.
-        Some(proxy) if !head.headers.contains(PROXY_AUTHORIZATION) => {
-            // The path alone, as curl and browsers have it for digest authentication.
-            if let Some(value) = proxy.authorization(
-                head.method.as_str(),
-                &String::from_utf8_lossy(head.request_target()),
-            ) {
-                head.headers.add(PROXY_AUTHORIZATION, value.as_bytes());
-            }
-        }
-        Some(_) => {}
+        None if head.is_plain => {}
+        None => Arc::make_mut(&mut head.headers).remove(PROXY_AUTHORIZATION),
+        Some(proxy) => add_proxy_credentials(proxy, method, target, head),
+    }
+}
+
+#[inline(never)] // Few requests go through such a proxy.
+fn add_proxy_credentials(proxy: &Proxy, method: &Method, target: &Target, head: &mut RequestHead) {
+    // A field of the request takes precedence over the credentials in the proxy's URL.
+    if head.headers.contains(PROXY_AUTHORIZATION) {
+        return;
+    }
+    // The path alone, as curl and browsers have it for digest authentication.
+    let path = String::from_utf8_lossy(head.request_target(target));
+    if let Some(value) = proxy.authorization(method.as_str(), &path) {
+        Arc::make_mut(&mut head.headers).add(PROXY_AUTHORIZATION, value.as_bytes());
     }
 }
 
@@ -58,15 +73,12 @@ fn http_proxy(key: &PoolKey) -> Option<&Proxy> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::headers::Headers;
     use crate::http::request_body::BodyLength;
     use crate::manager::Origin;
     use crate::net::route::Route;
     use crate::net::tls::Tls;
-    use crate::target::Target;
 
     fn key(origin: &str, proxy: Option<&str>) -> Arc<PoolKey> {
         let tls = Tls::standard();
@@ -101,17 +113,18 @@ mod tests {
     #[test]
     fn no_credentials_of_a_proxy_reach_the_origin() {
         let sent = |origin, proxy, own: Option<&'static str>| {
-            let mut head = RequestHead {
-                method: http::Method::GET,
-                target: Target::parse("http://localhost/").unwrap(),
-                given_target: None,
-                headers: Headers::default(),
-                body: BodyLength::None,
-            };
+            let mut headers = Headers::default();
             if let Some(own) = own {
-                head.headers.add("proxy-authorization", own.as_bytes());
+                headers.add("proxy-authorization", own.as_bytes());
             }
-            set_proxy_credentials(&key(origin, proxy), &mut head);
+            let (headers, is_plain) = (Arc::new(headers), own.is_none());
+            // Another request has the same fields.
+            let shared = Arc::clone(&headers);
+            let body = BodyLength::None;
+            let mut head = RequestHead { given_target: None, headers, is_plain, body };
+            let target = Target::parse("http://localhost/").unwrap();
+            set_proxy_credentials(&key(origin, proxy), &Method::GET, &target, &mut head);
+            assert_eq!(shared.len(), usize::from(own.is_some()));
             let value = head.headers.values(PROXY_AUTHORIZATION).next();
             value.map(|value| String::from_utf8(value.to_vec()).unwrap())
         };

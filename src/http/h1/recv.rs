@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::codec::{HeadEvent, ReceivedHead, parse_head, protocol_error};
+use super::codec::{HeadEvent, ReceivedHead, parse_head, plain_head, protocol_error};
 use super::send::SentRequest;
 use super::silence::{Awaited, first_look};
 use super::transport::Transport;
@@ -104,9 +104,9 @@ impl Transport {
             let have = self.buffers.unconsumed().len();
             // Nothing is here yet: most heads are parsed once, when they have come whole.
             if have > 0
-                && let Some(size) = self.whole_head(exchange, seen)?
+                && let Some(event) = self.next_head(exchange, seen)?
             {
-                match self.take_head(exchange, size)? {
+                match event {
                     HeadEvent::Interim { status } if status != 100 || !awaits_100 => {}
                     event => return Ok(event),
                 }
@@ -132,11 +132,7 @@ impl Transport {
     /// Looks for a whole head among the bytes that are here, of which the first `seen` were looked at
     /// before. Returns its size.
     #[inline(always)] // Once in the wait for a head, and once where that is rare.
-    pub(super) fn whole_head(
-        &self,
-        exchange: &Exchange,
-        seen: usize,
-    ) -> Result<Option<usize>, Stop> {
+    fn whole_head(&self, exchange: &Exchange, seen: usize) -> Result<Option<usize>, Stop> {
         let bytes = self.buffers.unconsumed();
         let most = exchange.config.max_head;
         if bytes.is_empty() {
@@ -151,18 +147,35 @@ impl Transport {
         }
     }
 
-    /// Takes a whole head of that size.
+    /// Takes the head that is next, if it is here whole; the first `seen` bytes of it were looked at before.
     #[inline(never)] // It does not wait.
-    pub(super) fn take_head(
+    pub(super) fn next_head(
         &mut self,
         exchange: &Exchange,
-        size: usize,
-    ) -> Result<HeadEvent, Stop> {
+        seen: usize,
+    ) -> Result<Option<HeadEvent>, Stop> {
+        let (bytes, to) = (self.buffers.unconsumed(), exchange.config.response_to);
+        // What came in pieces is not read from its beginning with each piece.
+        if seen == 0
+            && let Some((received, size)) = plain_head(bytes, to)
+            && self.interim_bytes + size <= exchange.config.max_head
+        {
+            exchange.trace(|tracer| {
+                tracer.head(TraceType::ResponseHead, exchange.connection, &bytes[..size]);
+            });
+            return Ok(Some(self.took_head(received, size)));
+        }
+        let Some(size) = self.whole_head(exchange, seen)? else { return Ok(None) };
         exchange.trace(|tracer| {
             let head = &self.buffers.unconsumed()[..size];
             tracer.head(TraceType::ResponseHead, exchange.connection, head);
         });
-        let received = parse_head(&self.buffers.unconsumed()[..size], exchange.config.response_to)?;
+        let received = parse_head(&self.buffers.unconsumed()[..size], to)?;
+        Ok(Some(self.took_head(received, size)))
+    }
+
+    /// A whole head of that size was read.
+    fn took_head(&mut self, received: Box<ReceivedHead>, size: usize) -> HeadEvent {
         self.buffers.consume(size);
         match received.head.status {
             status @ (100 | 102..=199) => {
@@ -170,14 +183,14 @@ impl Transport {
                 if self.interim.len() < MAX_INTERIM {
                     self.interim.push(received.head);
                 }
-                Ok(HeadEvent::Interim { status })
+                HeadEvent::Interim { status }
             }
             _ => {
                 self.must_close |= received.must_close;
                 if let (Some(said), Some(lease)) = (received.keep_alive, &self.lease) {
                     lease.limit_idle(said);
                 }
-                Ok(HeadEvent::Final(received))
+                HeadEvent::Final(received)
             }
         }
     }

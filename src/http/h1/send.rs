@@ -10,7 +10,7 @@ use super::codec::{
 use super::transport::Transport;
 use crate::http::exchange::Exchange;
 use crate::http::rate::RateLimit;
-use crate::http::request_body::{BodyLength, BodyReader};
+use crate::http::request_body::BodyReader;
 use crate::net::Stop;
 use crate::runtime::{WaitUntil, is_on_fiber};
 use crate::timeouts::Deadline;
@@ -47,7 +47,7 @@ pub(in crate::http) fn send_request_with_body(
     if message.body_follows && body.in_memory().is_some() {
         // One call sends the head and the beginning of the body.
         let head = write_head(transport, exchange, &message)?;
-        return match message.head_sent()? {
+        return match message.head_sent() {
             AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, head),
             AfterHead::Response | AfterHead::Await100(_) => Err(no_body_to_send()),
         };
@@ -67,7 +67,7 @@ fn send_head(
 ) -> Result<AfterHead, Stop> {
     let amount = write_head(transport, exchange, &message)?;
     transport.send(exchange, 0..amount, &[], message.body_follows)?;
-    let after = message.head_sent()?;
+    let after = message.head_sent();
     transport.request_is_whole = matches!(after, AfterHead::Response);
     Ok(after)
 }
@@ -79,7 +79,7 @@ fn write_head(
     message: &Message,
 ) -> Result<usize, Stop> {
     let buffers = &mut transport.buffers;
-    message.write_head(&exchange.config.key, |size| buffers.output_for(size))
+    message.write_head(&exchange.config, |size| buffers.output_for(size))
 }
 
 /// Waits for 100 Continue, but not for long (RFC 9110 section 10.1.1).
@@ -100,7 +100,7 @@ fn await_continue(
         Ok(HeadEvent::Interim { .. }) | Err(Stop::Deadline(Timeout::None)) => None,
         Err(stop) => return Err(stop),
     };
-    match waiting.proceed(head.as_deref())? {
+    match waiting.proceed(head.as_deref()) {
         // The announced body is not sent, so the request stays incomplete.
         AfterHead::Response => Ok(SentRequest { early_head: head }),
         AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
@@ -124,10 +124,8 @@ fn send_body(
             None => usize::MAX,
             Some(pace) => pace.before_piece(transport, exchange)?,
         };
-        // The peer does not want the rest: it is neither read nor sent, and the engine is given what it
-        // counts on.
+        // The peer does not want the rest: it is neither read nor sent.
         if transport.upload_cut {
-            count_the_rest(&mut encoder, body)?;
             break;
         }
         let sent = if !encoder.is_chunked() && body.in_memory().is_some() {
@@ -148,20 +146,7 @@ fn send_body(
         }
     }
     transport.request_is_whole = !transport.upload_cut;
-    encoder.finish()?;
     Ok(SentRequest { early_head: transport.early_head.take() })
-}
-
-/// The rest of the body is not sent: the engine is given what it counts on.
-#[cold]
-#[inline(never)]
-fn count_the_rest(encoder: &mut BodyEncoder, body: &BodyReader<'_>) -> Result<(), Stop> {
-    match body.length() {
-        BodyLength::Known(left) if !encoder.is_chunked() => {
-            encoder.count(usize::try_from(left).unwrap_or(usize::MAX))
-        }
-        _ => encoder.write_last_chunk(&mut [0; 16]).map(drop),
-    }
 }
 
 /// Sends a piece of a body in memory from where it is, behind so many bytes of the head. Returns how much of the body was

@@ -310,8 +310,11 @@ impl Transport {
     /// Takes the heads that are here whole, up to the final one.
     fn take_early_heads(&mut self, exchange: &Exchange) -> Result<(), Stop> {
         while self.early_head.is_none() {
-            let Some(size) = self.whole_head(exchange, 0)? else { return Ok(()) };
-            let HeadEvent::Final(head) = self.take_head(exchange, size)? else { continue };
+            let head = match self.next_head(exchange, 0)? {
+                None => return Ok(()),
+                Some(HeadEvent::Interim { .. }) => continue,
+                Some(HeadEvent::Final(head)) => head,
+            };
             self.upload_cut |= head.head.status >= 300 || self.must_close;
             self.early_head = Some(head);
         }
@@ -325,14 +328,19 @@ impl Transport {
         mut until: WaitUntil,
     ) -> Result<usize, Stop> {
         let stream = self.lease.as_mut().and_then(Lease::stream).ok_or(Stop::Ended)?;
-        let mut reads_first = stream.may_hold_input();
+        let mut waits = stream.may_wait_in_read(until);
+        let mut reads_first = waits || stream.may_hold_input();
         loop {
             if reads_first {
                 let into = into.as_deref_mut();
                 let direct = into.is_some();
                 let place = into.unwrap_or_else(|| self.buffers.room());
                 let room = place.len();
-                if let Some(got) = stream.try_read(place)? {
+                let read = match std::mem::take(&mut waits) {
+                    true => stream.read_waiting(place)?,
+                    false => stream.try_read(place)?,
+                };
+                if let Some(got) = read {
                     self.is_emptied = got < room;
                     if !direct {
                         self.buffers.filled(got);

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use super::lock::Pool;
 use crate::manager::connection::Record;
@@ -27,8 +28,16 @@ impl Pool {
         }
     }
 
-    /// To be called before a dial, so that names that were looked up in another network are forgotten, and before a
-    /// request that can't be sent again, so that it does not go out from an address that is gone.
+    /// To be called before a request that can't be sent again, so that it does not go out from an address that is gone. A
+    /// look that is a moment old is as good as a new one: the network may change right behind that as well.
+    #[inline]
+    pub(in crate::manager) fn look_at_network_now_and_then(self: &Arc<Self>, now: Instant) {
+        if !self.has_joined() || !network_watch::has_just_looked(now) {
+            self.look_at_network();
+        }
+    }
+
+    /// To be called before a dial, so that names that were looked up in another network are forgotten.
     pub(in crate::manager) fn look_at_network(self: &Arc<Self>) {
         if !self.has_joined() {
             self.join_watch();

@@ -248,6 +248,6 @@ impl DuplexStream {
     }
 
     fn wire<'a>(&'a self, socket: &'a InUse<'a>) -> CountingSocket<'a> {
-        CountingSocket { socket, traffic: &self.traffic }
+        CountingSocket::new(socket, &self.traffic)
     }
 }

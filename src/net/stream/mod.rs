@@ -29,8 +29,8 @@ use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
 use crate::runtime::{
-    Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, WorkerPool, is_ready,
-    run_on_worker, wait, wait_any, yield_if_due,
+    Interest, Notify, PollEntry, Source, WaitFor, WaitUntil, WakeReason, WorkerPool,
+    is_interrupted, is_ready, may_wait_in_read, run_on_worker, wait, wait_any, yield_if_due,
 };
 use crate::vocabulary::{Kind, Timeout};
 
@@ -87,7 +87,7 @@ impl Stream {
     pub(super) fn handshake(&mut self, context: &WaitContext<'_>) -> Result<(), Stop> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let wire = CountingSocket::new(&socket, &self.traffic);
         let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         let mut broken = None;
         loop {
@@ -256,10 +256,33 @@ impl Stream {
         self.socket.enter().is_some_and(|socket| is_ready(socket.descriptor(), Interest::Read))
     }
 
+    /// Whether the wait for input may be made in [`read_waiting`](Self::read_waiting), and what TLS holds is sent.
+    pub(crate) fn may_wait_in_read(&mut self, until: WaitUntil) -> bool {
+        may_wait_in_read(until)
+            && self.tunnel.is_none()
+            && self.socket.enter().is_some_and(|socket| socket.may_wait_in_read())
+            // The peer waits for these bytes.
+            && matches!(self.flush(), Ok(true))
+    }
+
+    /// Waits for input for a short time, and reads it: one system call where a wait and a read are two. `None` if nothing
+    /// came. Only after [`may_wait_in_read`](Self::may_wait_in_read).
+    #[inline(never)] // Keeps its frame out of the waits of fibers.
+    pub(crate) fn read_waiting(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
+        match self.read(into, true)? {
+            None if is_interrupted() => Err(Stop::Interrupted),
+            got => Ok(got),
+        }
+    }
+
     /// Reads what is there; `None` if nothing is.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> Result<Option<usize>, Stop> {
+        self.read(into, false)
+    }
+
+    fn read(&mut self, into: &mut [u8], waits: bool) -> Result<Option<usize>, Stop> {
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket::new(&socket, &self.traffic).waiting(waits);
         let Some(tls) = &mut self.tls else { return not_yet(wire.read(into)) };
         let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         loop {
@@ -311,7 +334,7 @@ impl Stream {
     ) -> Result<Sending, Stop> {
         let (first, rest) = if first.is_empty() { (rest, first) } else { (first, rest) };
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket::new(&socket, &self.traffic);
         let Some(tls) = &mut self.tls else {
             loop {
                 let sent = match rest {
@@ -368,7 +391,7 @@ impl Stream {
             return Ok(None);
         }
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let mut wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let mut wire = CountingSocket::new(&socket, &self.traffic);
         let Some(tls) = &mut self.tls else { return not_yet(wire.send(bytes, false)) };
         let took = tls.writer().write(bytes).map_err(Stop::Io)?;
         let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
@@ -384,7 +407,7 @@ impl Stream {
             return Ok(true);
         }
         let socket = self.socket.enter().ok_or(Stop::Ended)?;
-        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let wire = CountingSocket::new(&socket, &self.traffic);
         let mut below = TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() };
         while tls.wants_write() {
             if not_yet(tls.write_tls(&mut below))?.is_none() {
@@ -399,15 +422,12 @@ impl Stream {
     pub(crate) fn send_close_notify(&mut self) {
         let Some(tls) = &mut self.tls else { return };
         let Some(socket) = self.socket.enter() else { return };
-        let wire = CountingSocket { socket: &socket, traffic: &self.traffic };
+        let wire = CountingSocket::new(&socket, &self.traffic);
         tls.send_close_notify();
         flush_if_possible(tls, &mut TlsTransport { wire, tunnel: self.tunnel.as_deref_mut() });
         if let Some(tunnel) = &mut self.tunnel {
             tunnel.send_close_notify();
-            flush_if_possible(
-                tunnel,
-                &mut CountingSocket { socket: &socket, traffic: &self.traffic },
-            );
+            flush_if_possible(tunnel, &mut CountingSocket::new(&socket, &self.traffic));
         }
     }
 

@@ -12,8 +12,10 @@ use crate::runtime::yield_if_due;
 
 /// The socket with the traits of std::io; it counts the bytes.
 pub(super) struct CountingSocket<'a> {
-    pub(super) socket: &'a InUse<'a>,
-    pub(super) traffic: &'a Traffic,
+    socket: &'a InUse<'a>,
+    traffic: &'a Traffic,
+    /// The next read waits.
+    waits: bool,
 }
 
 /// What the origin's TLS is written to and read from. Never blocks: `WouldBlock` means that the caller has to
@@ -24,7 +26,16 @@ pub(super) struct TlsTransport<'a> {
     pub(super) tunnel: Option<&'a mut TlsLayer>,
 }
 
-impl CountingSocket<'_> {
+impl<'a> CountingSocket<'a> {
+    pub(super) fn new(socket: &'a InUse<'a>, traffic: &'a Traffic) -> Self {
+        Self { socket, traffic, waits: false }
+    }
+
+    /// The next read, and no other, waits for input; see [`InUse::recv_waiting`].
+    pub(super) fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
+    }
+
     pub(super) fn send(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
         let sent = self.socket.send(bytes, more)?;
         self.traffic.add_out(sent);
@@ -34,7 +45,10 @@ impl CountingSocket<'_> {
 
 impl Read for CountingSocket<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let got = self.socket.recv(into)?;
+        let got = match std::mem::take(&mut self.waits) {
+            true => self.socket.recv_waiting(into)?,
+            false => self.socket.recv(into)?,
+        };
         self.traffic.add_in(got);
         Ok(got)
     }

@@ -17,7 +17,7 @@ pub(super) use tcp_info::tcp_info;
 pub(super) use unix::{
     HAS_ABSTRACT_SOCKETS, POLL_TELLS_OF_CONNECT, append_to_private, bind_address, bind_interface,
     descriptor, descriptor_limit, has_nothing_to_read, interface_index, is_again, is_connecting,
-    is_forbidden, is_unusable, open_stream, path_from_bytes, queued, recv, recv_again, send,
-    send_vectored, set_largest_segment,
+    is_forbidden, is_unusable, let_reads_wait, open_stream, path_from_bytes, queued, recv,
+    recv_again, recv_waiting, send, send_vectored, set_largest_segment,
 };
 pub(crate) use unix::{is_exhaustion, path_bytes};

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -25,6 +26,27 @@ pub(in crate::net) fn recv(socket: &Socket, into: &mut [u8]) -> Option<usize> {
     let got =
         unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), flags) };
     usize::try_from(got).ok()
+}
+
+/// Has reads with [`recv_waiting`] wait in the kernel, for at most so long. All other calls here stay as they are: each
+/// of them asks not to wait. Returns `false` if the system does not permit it.
+pub(in crate::net) fn let_reads_wait(socket: &Socket, at_most: Duration) -> bool {
+    READS_MAY_WAIT
+        && socket.set_read_timeout(Some(at_most)).is_ok()
+        && socket.set_nonblocking(false).is_ok()
+}
+
+/// A signal ends a read that waits at most for some time, whatever SA_RESTART says: signal(7) on Linux.
+const READS_MAY_WAIT: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Waits until something is there, and reads it. `WouldBlock`: the time of [`let_reads_wait`] passed, or a signal came.
+pub(in crate::net) fn recv_waiting(socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `into` is writable for its length and outlives the call.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), 0) };
+    usize::try_from(got).map_err(|_| match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+        error => error,
+    })
 }
 
 /// After a [`recv`] that failed: returns its error, or reads again if a signal had interrupted it.
