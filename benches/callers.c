@@ -139,9 +139,8 @@ static void *run(void *argument) {
         struct epoll_event event = {.events = EPOLLIN};
         poller = epoll_create1(EPOLL_CLOEXEC);
         epoll_ctl(poller, EPOLL_CTL_ADD, hangup_queue_drive_fd(self->queue), &event);
-    } else {
-        check(hangup_queue_set_caller_runs(self->queue, 1, &error), "caller runs", &error);
     }
+    check(hangup_queue_set_caller_runs(self->queue, 1, &error), "caller runs", &error);
     work(self, poller, 1000 + 10 * in_flight);
     pthread_barrier_wait(&begin);
     work(self, poller, requests);

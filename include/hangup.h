@@ -3679,7 +3679,10 @@ hangup_status hangup_queue_next(hangup_queue *queue,
  * connections. If the thread stays away for more than one to four milliseconds after taking a completion, a thread of the
  * library continues the work. The library has one such thread for each of these queues, which sleeps meanwhile.
  *
- * For a program with an event loop, which polls a descriptor, see hangup_queue_drive_fd.
+ * For a program with an event loop, which polls a descriptor, see hangup_queue_drive_fd. There, with 1, a submission also begins
+ * its work in the call, on this thread, as far as that goes without waiting, if nothing else of this queue is under way: the
+ * event loop need not turn for it. Functions of the program that the library calls for its work may then be called in the
+ * submitting call.
  *
  * The work runs on separate stacks (256 KiB each), and signals are not blocked meanwhile. Leave it at 0 in a program with a
  * signal handler that inspects the stack of the interrupted thread, or needs much of it without SA_ONSTACK. Garbage

@@ -18,8 +18,8 @@ use once_cell::sync::OnceCell;
 use crate::error::Error;
 use crate::process::fork_generation;
 use crate::runtime::{
-    Descriptor, Driver, Engine, HostLoop, Notify, OwnLoop, SpawnPlace, WaitFor, WaitUntil,
-    WakeReason, WakeTarget, wait, wake_deferred, was_interrupted,
+    AloneTurn, Descriptor, Driver, Engine, HostLoop, Notify, OwnLoop, SpawnPlace, WaitFor,
+    WaitUntil, WakeReason, WakeTarget, wait, wake_deferred, was_interrupted,
 };
 use crate::sync::{Mutex, lock};
 use crate::timeouts::Deadline;
@@ -42,6 +42,15 @@ pub(crate) struct Queue<T> {
     /// The loop of the work that is submitted while a receiver that waits may run it. Inner `None`: there is none, and the
     /// work is the engine's.
     own: OnceCell<Option<OwnLoop>>,
+}
+
+/// Where a thread spawns the work of a queue. Threads: its own.
+#[derive(Debug)]
+pub(crate) struct Place {
+    // Dropped in this order: what is begun may itself spawn.
+    /// `None`: wherever the thread spawns else.
+    _place: Option<SpawnPlace>,
+    _begins: Option<AloneTurn>,
 }
 
 /// A sending end, which may outlive the receiving end. Threads: any thread at any time.
@@ -234,11 +243,17 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Where this thread spawns the work of this queue, while that lives; `None`: wherever it spawns else.
-    pub(crate) fn place(&self) -> Option<SpawnPlace> {
+    /// What this thread spawns while that lives is this queue's work. In the loop of a host that allows it, it is begun at the
+    /// end, if there is no other work: the host need not come for it.
+    pub(crate) fn place(&self) -> Place {
+        let begins = |host: &Arc<HostLoop>| {
+            self.caller_runs.load(Ordering::Relaxed).then(|| host.begin_alone()).flatten()
+        };
         match self.host() {
-            Some(host) => Some(SpawnPlace::enter(Some(host))),
-            None => self.own_loop().map(SpawnPlace::enter_own),
+            Some(host) => {
+                Place { _begins: begins(host), _place: Some(SpawnPlace::enter(Some(host))) }
+            }
+            None => Place { _begins: None, _place: self.own_loop().map(SpawnPlace::enter_own) },
         }
     }
 

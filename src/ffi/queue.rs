@@ -17,9 +17,8 @@ use super::response::{ResponseHandle, borrowed, hangup_response};
 use super::stream::{self, StreamHandle, hangup_stream};
 use super::upload::hangup_upload;
 use crate::error::Error;
-use crate::queue::{Queue, QueueSender};
+use crate::queue::{Place, Queue, QueueSender};
 use crate::response::{Piece, Response};
-use crate::runtime::SpawnPlace;
 use crate::threads::set_io_threads;
 use crate::vocabulary::{CompletionType, Kind};
 
@@ -157,7 +156,10 @@ pub unsafe extern "C" fn hangup_queue_next(
 /// connections. If the thread stays away for more than one to four milliseconds after taking a completion, a thread of the
 /// library continues the work. The library has one such thread for each of these queues, which sleeps meanwhile.
 ///
-/// For a program with an event loop, which polls a descriptor, see hangup_queue_drive_fd.
+/// For a program with an event loop, which polls a descriptor, see hangup_queue_drive_fd. There, with 1, a submission also begins
+/// its work in the call, on this thread, as far as that goes without waiting, if nothing else of this queue is under way: the
+/// event loop need not turn for it. Functions of the program that the library calls for its work may then be called in the
+/// submitting call.
 ///
 /// The work runs on separate stacks (256 KiB each), and signals are not blocked meanwhile. Leave it at 0 in a program with a
 /// signal handler that inspects the stack of the interrupted thread, or needs much of it without SA_ONSTACK. Garbage
@@ -436,9 +438,7 @@ pub unsafe extern "C" fn hangup_set_io_threads(
 }
 
 /// The sending end for one submission, and where its work is spawned meanwhile.
-fn submitter(
-    queue: &Queue<Completion>,
-) -> Result<(QueueSender<Completion>, Option<SpawnPlace>), Error> {
+fn submitter(queue: &Queue<Completion>) -> Result<(QueueSender<Completion>, Place), Error> {
     Ok((queue.sender()?, queue.place()))
 }
 

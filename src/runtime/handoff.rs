@@ -145,6 +145,14 @@ impl<T> LoopHandoff<T> {
         state.take(LoopLocation::WithDriver)
     }
 
+    /// Returns the loop to a host if it is free. Asks for nothing.
+    pub(super) fn take_if_free(&self) -> Option<T> {
+        let mut state = lock(&self.state);
+        let event_loop = state.take(LoopLocation::WithDriver);
+        state.driven |= event_loop.is_some();
+        event_loop
+    }
+
     /// Returns the loop to a host; `None` if another thread drives it, or if it has ended. If its own thread has it,
     /// waits for the end of the round.
     pub(super) fn take_when_free(&self, ask: impl Fn()) -> Option<T> {

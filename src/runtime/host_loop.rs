@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::event_loop;
-use super::io_thread::{Driver, IoThread};
+use super::io_thread::{AloneTurn, Driver, IoThread};
 use super::stackful;
 use super::sys::{Descriptor, DescriptorGroup};
 
@@ -53,6 +53,11 @@ impl HostLoop {
     /// nor for the loop, if its own thread runs it for a moment. Then the descriptor is readable again soon.
     pub(crate) fn visit(&self) -> bool {
         !event_loop::is_here() && self.io_thread.visit()
+    }
+
+    /// Lets this thread begin what it is about to spawn; `None` if the loop has something else to do.
+    pub(crate) fn begin_alone(&self) -> Option<AloneTurn> {
+        self.io_thread.begin_alone()
     }
 
     /// Lets this thread run the loop while it waits; `None` if another thread drives it.

@@ -118,6 +118,17 @@ impl IoThread {
         !rests
     }
 
+    /// Lets the host's thread begin a job that it is about to give, if the loop is free and has no other. The thread that
+    /// leaves the job makes no system call for it.
+    pub(super) fn begin_alone(self: &Arc<Self>) -> Option<AloneTurn> {
+        if self.reactor.jobs_under_way() > 0 || event_loop::is_here() {
+            return None;
+        }
+        let event_loop = self.handoff.take_if_free()?;
+        self.reactor.end_sleep();
+        Some(AloneTurn { event_loop: Some(event_loop), io_thread: Arc::clone(self) })
+    }
+
     /// Lets the host's thread run the loop while it waits.
     pub(super) fn drive_for_host(self: Arc<Self>) -> Option<Driver> {
         if self.reactor.is_stopped() {
@@ -138,6 +149,24 @@ impl IoThread {
         }
         let event_loop = self.handoff.try_drive(|| self.reactor.wake())?;
         Some(Driver { event_loop: Some(event_loop), io_thread: self, needed: true })
+    }
+}
+
+/// A host's turn of a loop that had nothing to do, for the job that it is given meanwhile: its drop runs it as far as that goes
+/// without a wait. Threads: its own.
+#[derive(Debug)]
+pub(crate) struct AloneTurn {
+    event_loop: Option<OwnedLoop>,
+    io_thread: Arc<IoThread>,
+}
+
+impl Drop for AloneTurn {
+    fn drop(&mut self) {
+        if let Some(OwnedLoop(event_loop)) = self.event_loop.take() {
+            event_loop.run_ready();
+            event_loop.rest();
+            self.io_thread.handoff.leave(OwnedLoop(event_loop), false);
+        }
     }
 }
 

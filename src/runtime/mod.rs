@@ -73,7 +73,7 @@ pub(crate) use fiber::loop_here;
 pub(crate) use host_loop::{HostLoop, OwnLoop};
 pub(crate) use input::InputDescriptor;
 pub(crate) use interest::Interest;
-pub(crate) use io_thread::{Driver, was_interrupted};
+pub(crate) use io_thread::{AloneTurn, Driver, was_interrupted};
 pub(crate) use notify::{Notify, close_unused_wakeups};
 pub(crate) use oneshot::Oneshot;
 pub(crate) use reactor::has_several_loops;

@@ -380,6 +380,41 @@ static void several_threads_wait_for_a_queue_each(void) {
     hangup_manager_free(manager);
 }
 
+/** With hangup_queue_set_caller_runs a submission begins its work in the call, if the queue has no other. */
+static void a_submission_begins_its_work_in_the_call(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    hangup_error *error = NULL;
+    host self = new_host();
+    CHECK_OK(hangup_queue_set_caller_runs(self.queue, 1, &error), error);
+    for (int round = 0; round < 50; round++) {
+        hangup_response *response = driven_get(&self, client, given("large"));
+        CHECK_NUMBER(200000, driven_read(&self, response));
+        hangup_response_free(response);
+    }
+    /* The library's thread has the loop first, and whenever this program was away for long. */
+    hangup_request *silent = new_request("GET", given("silent"));
+    int begun = 0;
+    for (int64_t began = now_us(); !begun;) {
+        hangup_response_free(driven_get(&self, client, given("hello")));
+        uint64_t opened = stats_of(manager).opened;
+        submit(client, silent, self.queue, 7);
+        begun = stats_of(manager).opened > opened;
+        while (stats_of(manager).in_use == 0) {
+            turn(&self, 1);
+        }
+        CHECK_OK(hangup_manager_close_all(manager, HANGUP_CLOSE_MODE_NOW, NULL), NULL);
+        hangup_completion done = driven(&self);
+        CHECK_STATUS(HANGUP_CLOSED, done.status, done.error);
+        hangup_error_free(done.error);
+        CHECK(now_us() - began < SOON * 1000);
+    }
+    hangup_request_free(silent);
+    end_host(&self);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
 /** To take a connection over from another loop costs system calls, so each loop gets the one that it had. */
 static void a_loop_is_given_the_connections_that_it_had(void) {
     hangup_manager *manager = new_manager();
@@ -451,6 +486,7 @@ int main(int argc, char **argv) {
     what_is_closed_or_freed_ends();
     several_threads_drive_a_queue_each();
     several_threads_wait_for_a_queue_each();
+    a_submission_begins_its_work_in_the_call();
     a_loop_is_given_the_connections_that_it_had();
     the_child_of_a_fork_drives_a_queue_of_its_own();
     return 0;
