@@ -1,7 +1,7 @@
 //! `Port`: the completion queue of one event loop, and the futures that wait for its completions.
 //!
-//! The loop watches the queue's descriptor and calls `drain` when it is readable, which sets the futures of
-//! all completions. Nothing here blocks, so the interpreter lock is kept. Only the loop's thread calls a
+//! The loop watches the queue's descriptor and calls `drain` when it is readable, which does the work that is
+//! ready and sets the futures of all completions. Nothing here blocks. Only the loop's thread calls a
 //! port; the mutex is for builds of Python without an interpreter lock.
 
 use std::mem::zeroed;
@@ -29,6 +29,9 @@ pub struct Port {
     table: Mutex<Table>,
     /// Called once, as soon as no work is pending.
     on_idle: Mutex<Option<Py<PyAny>>>,
+    fd: i32,
+    /// The loop does the work of the queue when it drains it.
+    drives: bool,
     forks: u64,
 }
 
@@ -39,22 +42,37 @@ impl Port {
         // SAFETY: no arguments.
         let queue = Owned::new(unsafe { hangup_queue_new() });
         let none = || Failure::local(HANGUP_SYSTEM, "there is no descriptor left for a queue");
+        let queue = queue.ok_or_else(|| none().raise(py, None))?;
+        // SAFETY: a live queue.
+        let driven = unsafe { hangup_queue_drive_fd(queue.as_ptr()) };
+        let drives = driven >= 0;
+        // Without a descriptor or a thread for that, threads of the library do the work.
+        // SAFETY: a live queue.
+        let fd = if drives { driven } else { unsafe { hangup_queue_fd(queue.as_ptr()) } };
         Ok(Port {
-            queue: queue.ok_or_else(|| none().raise(py, None))?,
+            queue,
+            fd,
+            drives,
             table: Mutex::default(),
             on_idle: Mutex::default(),
             forks: forks(),
         })
     }
 
-    /// A file descriptor that is readable while there are completions to take.
+    /// A file descriptor that is readable while there is work to do, or completions to take.
     fn fileno(&self) -> i32 {
-        // SAFETY: a live queue.
-        unsafe { hangup_queue_fd(self.queue.as_ptr()) }
+        self.fd
     }
 
-    /// Takes the completions that have arrived and sets their futures.
+    /// Does the work that is ready, takes the completions that have arrived and sets their futures.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        if self.drives {
+            let queue = &self.queue;
+            // Without the interpreter lock: the work may need a lock that a thread holds which waits for the interpreter.
+            // SAFETY: a live queue.
+            let driven = py.detach(|| checked(unsafe { hangup_queue_drive(queue.as_ptr()) }));
+            driven.or_raise(py)?;
+        }
         // SAFETY: every field is a number or a pointer, for which zero is a value.
         let mut completion: hangup_completion = unsafe { zeroed() };
         completion.size = size_of_val(&completion);

@@ -31,10 +31,11 @@ class AsyncRequestOptions(RequestOptions, total=False):
 
 
 def set_io_threads(count: int) -> None:
-    """Sets how many I/O threads of the process run the requests of AsyncClients: 1 to 64. Default 1.
+    """Sets how many I/O threads of the process run submitted requests: 1 to 64. Default 1.
 
-    One is enough for thousands of requests, unless TLS or decoding keeps it busy. Applies to later requests. Raises
-    InvalidArgument.
+    The requests of an AsyncClient run on the thread of its event loop, unless the environment variable HANGUP_ENGINE is
+    "threads"; so this is for requests that other programming languages submit in the same process. Applies to later requests.
+    Raises InvalidArgument.
     """
     _native.set_io_threads(non_negative_int("io_threads", count))
 
@@ -42,11 +43,12 @@ def set_io_threads(count: int) -> None:
 class AsyncClient(BaseClient):
     """A Client for asyncio, with the same settings and managers. Threads: any; several event loops may use it at once.
 
-    The library's I/O thread runs the requests, with name resolution, TLS and decoding; nothing runs on the loop's
+    The thread of the event loop runs the requests in short turns, with TLS and decoding, without the interpreter lock; if the
+    loop is blocked for more than 10 to 20 milliseconds, a thread of the library continues them. Nothing runs on the loop's
     default executor. Cancelling a task, with `asyncio.timeout`, `asyncio.wait_for` or otherwise, ends its exchange at
     once: the connection is closed, and the task raises CancelledError, never hangup.Cancelled.
 
-    Each loop has one file descriptor for all clients, which is closed with the loop or with the last client. A closed
+    Each loop has one file descriptor to watch for all clients, which is closed with the loop or with the last client. A closed
     client refuses requests; exchanges in progress continue, and idle connections stay open.
 
     It also works in trio, and with anyio over either; there a cancelled task raises trio.Cancelled. Async iterables as
