@@ -2947,6 +2947,18 @@ hangup_status hangup_request_set_buffer_body(hangup_request *request,
                                              int64_t at_most,
                                              hangup_error **error);
 
+/**
+ * Buffers only bodies that are not known to be longer, where hangup_request_set_buffer_body asks for it: with a Content-Length of
+ * more than `length` bytes, within the bound there, the call returns after the head, and hangup_response_left says how much is to be
+ * read, for example into memory of the caller's by hangup_response_read_full or hangup_response_read_available. A body whose length is
+ * not known is buffered. HANGUP_NO_LIMIT, the default: all are.
+ *
+ * Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+ */
+hangup_status hangup_request_set_buffer_up_to(hangup_request *request,
+                                              int64_t length,
+                                              hangup_error **error);
+
 /** Whether the request asks for content codings and its body is decoded: 1 or 0. Overrides hangup_client_set_decode. */
 hangup_status hangup_request_set_decode(hangup_request *request,
                                         int32_t on,
@@ -3213,6 +3225,21 @@ hangup_status hangup_response_read_full(hangup_response *response,
                                         size_t at_most,
                                         size_t *got,
                                         hangup_error **error);
+
+/**
+ * Reads what has arrived of the body, at most `room` bytes, and never waits. `*is_here` is 1 if that was possible: `*got` bytes were
+ * read, and 0 bytes are the end of the body. It is 0 if nothing has arrived; then wait with hangup_response_submit_read, whose
+ * completion comes with the next bytes, or in hangup_response_read. Of a body that is decoded, and with a trace
+ * (hangup_client_set_trace) or a maximum rate, nothing counts as arrived before the end.
+ *
+ * Fails: as hangup_response_read; HANGUP_INVALID_STATE while a submitted read is in progress.
+ */
+hangup_status hangup_response_read_available(hangup_response *response,
+                                             void *into,
+                                             size_t room,
+                                             size_t *got,
+                                             int32_t *is_here,
+                                             hangup_error **error);
 
 /**
  * How many bytes of the body are left to read; -1 if that is not known: of a body that is chunked or decoded, while a read is

@@ -61,6 +61,8 @@ pub struct Request {
     /// In place of the client's; the inner `None` is none.
     pub(crate) auth: Option<Box<Option<Auth>>>,
     pub(crate) buffer_body: Option<usize>,
+    /// Bodies that are longer, as the head says, are not buffered.
+    pub(crate) buffer_up_to: u64,
     /// The target of CONNECT.
     pub(crate) connect: Option<Arc<str>>,
     /// `Connection: Upgrade` was added.
@@ -187,6 +189,7 @@ impl Request {
             redirects: None,
             auth: None,
             buffer_body: None,
+            buffer_up_to: u64::MAX,
             connect: None,
             says_upgrade: false,
             tls: None,
@@ -486,6 +489,21 @@ impl Request {
         self.buffer_body = at_most;
     }
 
+    /// Buffers only bodies that are not known to be longer, where [`set_buffer_body`](Self::set_buffer_body) asks for it: with a
+    /// Content-Length of more than so many bytes, within the bound, the call ends with the head, and
+    /// [`Response::left`](crate::Response::left) says how much is to be read. So a large body is read into memory of the
+    /// caller's, and a small one costs no second step. A body whose length is not known is buffered. `None`, the default: all are.
+    ///
+    /// ```
+    /// let mut request = hangup::Request::new("GET", "https://example.org/")?;
+    /// request.set_buffer_body(Some(usize::MAX));
+    /// request.set_buffer_up_to(Some(65536));
+    /// # Ok::<(), hangup::Error>(())
+    /// ```
+    pub fn set_buffer_up_to(&mut self, length: Option<u64>) {
+        self.buffer_up_to = length.unwrap_or(u64::MAX);
+    }
+
     /// Sets the TLS settings of this request, in place of the client's ([`Client::set_tls`](crate::Client::set_tls)); `None`
     /// removes them. Requests that share one `Tls` share its connections and sessions. A https proxy keeps the client's.
     ///
@@ -618,6 +636,7 @@ impl Request {
             redirects: self.redirects,
             auth: self.auth.clone(),
             buffer_body: self.buffer_body,
+            buffer_up_to: self.buffer_up_to,
             connect: self.connect.clone(),
             says_upgrade: self.says_upgrade,
             tls: self.tls.clone(),

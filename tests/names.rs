@@ -36,6 +36,7 @@ const VERBS: &[&str] = &[
     "preconnect",
     "read",
     "read_all",
+    "read_available",
     "read_full",
     "remove_header",
     "send",

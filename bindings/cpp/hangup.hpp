@@ -1598,6 +1598,13 @@ public:
         return *this;
     }
     [[nodiscard]] Request set_buffer_body(std::int64_t at_most) && { return std::move(set_buffer_body(at_most)); }
+    /** With set_buffer_body: a body that is longer than so many bytes, as its head says, is not waited for, and left() says how much
+     *  is to be read; HANGUP_NO_LIMIT: all are. */
+    Request &set_buffer_up_to(std::int64_t length) & {
+        detail::check([&](hangup_error **e) { return hangup_request_set_buffer_up_to(handle_.get(), length, e); });
+        return *this;
+    }
+    [[nodiscard]] Request set_buffer_up_to(std::int64_t length) && { return std::move(set_buffer_up_to(length)); }
     /** TLS settings of this request, as they are now, in place of the client's. */
     Request &set_tls(const Tls &tls) & {
         detail::check([&](hangup_error **e) { return hangup_request_set_tls(handle_.get(), detail::made(tls.handle()), e); });
@@ -1863,6 +1870,22 @@ public:
                                         std::size_t at_most = std::numeric_limits<std::size_t>::max()) {
         std::size_t got = 0;
         detail::check([&](hangup_error **e) { return hangup_response_read_full(handle_.get(), into, room, at_most, &got, e); });
+        return got;
+    }
+    /**
+     * Reads what has arrived of the body, at most `room` bytes, and never waits. Empty if nothing has arrived: then submit_read
+     * or read waits. 0 is the end. Of a body that is decoded, and with a trace or a maximum rate, nothing counts as arrived
+     * before the end.
+     */
+    [[nodiscard]] std::optional<std::size_t> read_available(char *into, std::size_t room) {
+        std::size_t got = 0;
+        std::int32_t is_here = 0;
+        detail::check([&](hangup_error **e) {
+            return hangup_response_read_available(handle_.get(), into, room, &got, &is_here, e);
+        });
+        if (is_here == 0) {
+            return std::nullopt;
+        }
         return got;
     }
     /** How many bytes of the body are left to read; empty if that is not known: of a body that is chunked or decoded, while a

@@ -638,7 +638,9 @@ impl Call<'_> {
         let content = Content::begin(body, &head, decodes.then_some(self.config.max_codings))?;
         let mut response = Response::new(self.manager.spawner(), content, head, history);
         response.body().set_max(self.config.max_body);
-        if let Some(at_most) = self.request.buffer_body {
+        if let Some(at_most) = self.request.buffer_body
+            && !response.body().is_longer(self.request.buffer_up_to, at_most)
+        {
             response.body().fill_buffer(at_most).map_err(|error| self.in_body(error))?;
         }
         Ok(response)

@@ -312,6 +312,34 @@ pub unsafe extern "C" fn hangup_request_set_buffer_body(
     })
 }
 
+/// Buffers only bodies that are not known to be longer, where hangup_request_set_buffer_body asks for it: with a Content-Length of
+/// more than `length` bytes, within the bound there, the call returns after the head, and hangup_response_left says how much is to be
+/// read, for example into memory of the caller's by hangup_response_read_full or hangup_response_read_available. A body whose length is
+/// not known is buffered. HANGUP_NO_LIMIT, the default: all are.
+///
+/// Fails: HANGUP_INVALID_ARGUMENT for another negative number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_request_set_buffer_up_to(
+    request: *mut hangup_request,
+    length: i64,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let request = unsafe { hangup_request::borrow(request)? };
+        let length = match (length, u64::try_from(length)) {
+            (HANGUP_NO_LIMIT, _) => None,
+            (_, Ok(length)) => Some(length),
+            _ => {
+                let what =
+                    "a negative length of a body; HANGUP_NO_LIMIT buffers bodies of any length";
+                return Err(Error::new(Kind::InvalidArgument, what));
+            }
+        };
+        lock(request)?.set_buffer_up_to(length);
+        Ok(())
+    })
+}
+
 /// Whether the request asks for content codings and its body is decoded: 1 or 0. Overrides hangup_client_set_decode.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hangup_request_set_decode(

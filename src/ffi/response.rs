@@ -295,6 +295,31 @@ pub unsafe extern "C" fn hangup_response_read_full(
     })
 }
 
+/// Reads what has arrived of the body, at most `room` bytes, and never waits. `*is_here` is 1 if that was possible: `*got` bytes were
+/// read, and 0 bytes are the end of the body. It is 0 if nothing has arrived; then wait with hangup_response_submit_read, whose
+/// completion comes with the next bytes, or in hangup_response_read. Of a body that is decoded, and with a trace
+/// (hangup_client_set_trace) or a maximum rate, nothing counts as arrived before the end.
+///
+/// Fails: as hangup_response_read; HANGUP_INVALID_STATE while a submitted read is in progress.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hangup_response_read_available(
+    response: *mut hangup_response,
+    into: *mut c_void,
+    room: usize,
+    got: *mut usize,
+    is_here: *mut i32,
+    error: *mut *mut hangup_error,
+) -> hangup_status {
+    guard(error, || {
+        let (got, is_here) = unsafe { (out(got)?, out(is_here)?) };
+        let (opened, into) = unsafe { (hangup_response::borrow(response)?, buffer(into, room)?) };
+        let read = opened.reading()?.body.read_available(into)?;
+        *is_here = i32::from(read.is_some());
+        *got = read.unwrap_or(0);
+        Ok(())
+    })
+}
+
 /// How many bytes of the body are left to read; -1 if that is not known: of a body that is chunked or decoded, while a read is
 /// in progress, after a close, and for NULL. It is what the head says, and the peer may send less.
 #[unsafe(no_mangle)]

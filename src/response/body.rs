@@ -163,6 +163,23 @@ impl ResponseBody {
         Ok(filled)
     }
 
+    /// Reads what has arrived; see [`Response::read_available`](crate::Response::read_available).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_available(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        if into.is_empty() {
+            return Err(no_room("a buffer"));
+        }
+        let Source { content, buffer } = self.source()?;
+        match buffer {
+            Some(buffer) => Ok(Some(buffer.read(into))),
+            // At the end there is nothing to wait for.
+            None if content.is_over() => content.read(into).map(Some),
+            None => content.read_here(into),
+        }
+    }
+
     /// How many bytes are left to read, if that is known; see [`Response::left`](crate::Response::left).
     pub fn left(&self) -> Option<u64> {
         match (&self.state, &self.buffer) {
@@ -243,6 +260,12 @@ impl ResponseBody {
         let bytes = self.read_all(at_most)?;
         self.buffer = Some(Buffer { bytes, read: 0 });
         Ok(())
+    }
+
+    /// Whether more than so many bytes are left, as is known, and no more than `at_most` allows.
+    pub(crate) fn is_longer(&self, length: u64, at_most: usize) -> bool {
+        let most = self.bound(at_most).bytes as u64;
+        length != u64::MAX && self.left().is_some_and(|left| left > length && left <= most)
     }
 
     /// The part that is in memory already and was not read: all that is left, if it was buffered.

@@ -149,6 +149,32 @@ impl Response {
         self.body.read_full(into, at_most)
     }
 
+    /// Reads what has arrived of the body and was not read, as far as it fits, and never waits. `None`: nothing has arrived; then
+    /// [`read_async`](Self::read_async) or [`read`](Self::read) waits. `Some(0)` is the end. Of a body that is decoded, and with a
+    /// trace ([`Client::set_trace`](crate::Client::set_trace)) or a maximum rate, nothing counts as arrived before the end.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    ///
+    /// ```no_run
+    /// # async fn example(mut response: hangup::Response) -> Result<(), hangup::Error> {
+    /// let mut piece = vec![0; 65536];
+    /// loop {
+    ///     let got = match response.read_available(&mut piece)? {
+    ///         Some(got) => got,
+    ///         None => response.read_async(65536).await?.len(),
+    ///     };
+    ///     if got == 0 {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_available(&mut self, into: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.body.read_available(into)
+    }
+
     /// How many bytes of the body are left to read; `None` if that is not known: of a body that is chunked or decoded, while a
     /// submitted read is under way, and after a close. It is what the head says, and the peer may send less.
     ///

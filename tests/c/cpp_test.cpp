@@ -94,6 +94,7 @@ static_assert(is_chain<Request>(ASK(set_body([](char *, std::size_t) { return st
 static_assert(is_chain<Request>(ASK(set_body_file("a"))) && is_chain<Request>(ASK(set_timeout(hangup::Timeout::total, 1s))));
 static_assert(is_chain<Request>(ASK(set_min_rate(1, 1s))) && is_chain<Request>(ASK(set_connection_mode(hangup::ConnectionMode::keep))));
 static_assert(is_chain<Request>(ASK(set_retries(true))) && is_chain<Request>(ASK(set_redirects(1))));
+static_assert(is_chain<Request>(ASK(set_buffer_up_to(1))));
 static_assert(is_chain<Request>(ASK(set_buffer_body(1))) && is_chain<Request>(ASK(without_cancel())));
 static_assert(is_chain<Request>(ASK(set_cancel(hangup::CancelToken()))));
 static_assert(is_chain<Client>(ASK(set_timeout(hangup::Timeout::total, 1s))) && is_chain<Client>(ASK(set_header("a", "b"))));
@@ -254,6 +255,13 @@ void a_row_of_setters_makes_an_object() {
     hangup::Response filled = client.send(moved);
     std::string into(*filled.left(), '\0');
     CHECK(filled.read_full(into.data(), into.size()) == 100000 && into == std::string(100000, 'm') && filled.left() == 0U);
+    hangup::Response arriving = client.send(moved.set_buffer_body(HANGUP_NO_LIMIT).set_buffer_up_to(9));
+    std::string arrived;
+    for (std::optional<std::size_t> got = 1; got != std::optional<std::size_t>(0);) {
+        got = arriving.read_available(into.data(), into.size());
+        arrived.append(into, 0, got.value_or(0));
+    }
+    CHECK(arrived == std::string(100000, 'm'));
     CHECK(failure_of([&] { (void)client.send(moved).read_full(into.data(), 9, 9); }).status() == hangup::Status::too_large);
     CHECK(hangup::version() == HANGUP_VERSION_TEXT && hangup::has_feature("http1") && !hangup::has_feature("http9"));
     CHECK(hangup::features().find("http1") != std::string_view::npos);

@@ -39,6 +39,7 @@ static hangup_string *cookies;
 static size_t written = 4711;
 static const uint8_t *lent;
 static char room[16];
+static int32_t is_here;
 
 static int64_t no_body(void *user_data, uint8_t *into, size_t size) {
     (void)user_data, (void)into, (void)size;
@@ -388,12 +389,14 @@ static void handles(hangup_status bad, void *none, void *no_cancel) {
     IS(bad, hangup_request_set_retries(none, 1, &error));
     IS(bad, hangup_request_set_redirects(none, 1, &error));
     IS(bad, hangup_request_set_buffer_body(none, 1, &error));
+    IS(bad, hangup_request_set_buffer_up_to(none, 1, &error));
     IS(bad, hangup_request_set_decode(none, 1, &error));
     SAYS(bad, hangup_request_set_cancel(none, cancel));
     SAYS(bad, hangup_response_header_at(none, 0, NULL, NULL, NULL));
     SAYS(bad, hangup_response_timings(none, &timings));
     IS(bad, hangup_response_read(none, room, sizeof room, &written, &error));
     IS(bad, hangup_response_read_full(none, room, sizeof room, SIZE_MAX, &written, &error));
+    IS(bad, hangup_response_read_available(none, room, sizeof room, &written, &is_here, &error));
     IS(bad, hangup_response_read_all(none, SIZE_MAX, &lent, &written, &error));
     IS(bad, hangup_response_set_raw(none, &error));
     hangup_response *file = NULL;
@@ -546,6 +549,9 @@ static void arguments(void) {
     IS(HANGUP_NULL, hangup_response_read(response, room, sizeof room, NULL, &error));
     IS(HANGUP_NULL, hangup_response_read_full(response, NULL, 16, SIZE_MAX, &written, &error));
     IS(HANGUP_NULL, hangup_response_read_full(response, room, sizeof room, SIZE_MAX, NULL, &error));
+    IS(HANGUP_NULL, hangup_response_read_available(response, NULL, 16, &written, &is_here, &error));
+    IS(HANGUP_NULL, hangup_response_read_available(response, room, sizeof room, NULL, &is_here, &error));
+    IS(HANGUP_NULL, hangup_response_read_available(response, room, sizeof room, &written, NULL, &error));
     IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, NULL, &written, &error));
     IS(HANGUP_NULL, hangup_response_read_all(response, SIZE_MAX, &lent, NULL, &error));
     CHECK_NUMBER(4711, written);

@@ -97,6 +97,60 @@ static void a_read_under_way_is_ended_by_a_close_and_by_a_free(void) {
     hangup_manager_free(manager);
 }
 
+static void what_has_arrived_is_read_without_a_wait(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    hangup_queue *queue = new_queue();
+    hangup_error *error = NULL;
+    hangup_response *response = at_the_stall(client, queue);
+    char room[70000];
+    size_t got = 7;
+    int32_t is_here = 7;
+    CHECK_STATUS(HANGUP_INVALID_STATE, hangup_response_read_available(response, room, 10, &got, &is_here, NULL), NULL);
+    CHECK_NUMBER(7, got);
+    CHECK_NUMBER(7, is_here);
+    hangup_response_free(response);
+    check_closed(queue);
+
+    hangup_request *request = new_request("GET", given("large"));
+    CHECK_OK(hangup_request_set_buffer_body(request, INT64_MAX, &error), error);
+    CHECK_STATUS(HANGUP_INVALID_ARGUMENT, hangup_request_set_buffer_up_to(request, -2, &error), error);
+    CHECK_OK(hangup_request_set_buffer_up_to(request, 199999, &error), error);
+    submit(client, request, queue, 1);
+    hangup_completion done = next(queue);
+    CHECK_OK(done.status, done.error);
+    CHECK(done.data == NULL);
+    CHECK_NUMBER(200000, hangup_response_left(done.response));
+    size_t whole = 0, waits = 0;
+    for (;;) {
+        CHECK_OK(hangup_response_read_available(done.response, room, sizeof room, &got, &is_here, &error), error);
+        if (!is_here) {
+            CHECK_NUMBER(0, got);
+            submit_read(done.response, 1, queue, 2);
+            got = next(queue).data_size;
+            waits++;
+        }
+        if (got == 0) {
+            break;
+        }
+        whole += got;
+    }
+    CHECK_NUMBER(200000, whole);
+    CHECK(waits <= whole);
+    CHECK_NUMBER(0, stats_of(manager).in_use);
+    hangup_response_free(done.response);
+    CHECK_OK(hangup_request_set_buffer_up_to(request, HANGUP_NO_LIMIT, &error), error);
+    submit(client, request, queue, 3);
+    done = next(queue);
+    CHECK_OK(done.status, done.error);
+    CHECK_NUMBER(200000, done.data_size);
+    hangup_response_free(done.response);
+    hangup_request_free(request);
+    hangup_queue_free(queue);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
 static void a_whole_body_comes_with_its_response(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
@@ -196,6 +250,7 @@ int main(int argc, char **argv) {
     begin(argc, argv);
     a_body_is_read_piece_by_piece();
     a_read_under_way_is_ended_by_a_close_and_by_a_free();
+    what_has_arrived_is_read_without_a_wait();
     a_whole_body_comes_with_its_response();
     a_body_from_a_reader_is_submitted_once();
     return 0;

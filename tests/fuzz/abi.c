@@ -450,6 +450,7 @@ static void on_request(hangup_request *request, hangup_cancel *cancel) {
     case 9: CALL(hangup_request_set_redirects, request, number()); break;
     case 10:
         CALL(hangup_request_set_buffer_body, request, number());
+        CALL(hangup_request_set_buffer_up_to, request, number());
         CALL(hangup_request_set_decode, request, (int32_t)roll(3) - 1);
         break;
     case 14:
@@ -519,6 +520,7 @@ static void on_response(hangup_response *response, hangup_queue *queue) {
     case 5:
         ASK(hangup_response_left(response));
         CALL(hangup_response_read_full, response, room, roll(sizeof room), size(), &got);
+        CALL(hangup_response_read_available, response, room, roll(sizeof room), &got, &hop);
         break;
     case 6: CALL(hangup_response_read, response, room, roll(sizeof room), &got); break;
     case 7:

@@ -1,6 +1,7 @@
 //! Response bodies of submissions: buffered with the response, in pieces as they arrive, or read in the other form.
 
 use std::thread;
+use std::time::Instant;
 
 use hangup::{Body, CloseReason, Kind, Phase};
 use testserver::{Certificate, Script, Server, Step};
@@ -126,6 +127,105 @@ fn a_submitted_read_of_a_chunked_body_returns_all_that_is_here() {
         assert_at_rest(client.manager());
         assert_eq!(response.trailers().collect::<Vec<_>>(), [("a", &b"b"[..])]);
     }
+}
+
+#[test]
+fn what_has_arrived_is_read_without_a_wait() {
+    let steps = vec![
+        Step::head(),
+        Step::send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
+        Step::wait_for("hello"),
+        Step::send("hello"),
+        Step::wait_for("you"),
+        Step::send(" you."),
+    ];
+    let server = Server::start(Script::every(steps));
+    let client = client();
+    let mut response = client.submit(request("GET", &server.url("/"))).wait().unwrap();
+    let mut room = [0; 100];
+    assert_eq!(response.read_available(&mut room).unwrap(), None);
+    assert_eq!(response.read_available(&mut []).unwrap_err().kind(), Kind::InvalidArgument);
+    for (name, piece) in [("hello", "hello"), ("you", " you.")] {
+        server.release(name);
+        let begin = Instant::now();
+        let got = loop {
+            assert!(begin.elapsed() < PATIENCE);
+            match response.read_available(&mut room).unwrap() {
+                Some(got) => break got,
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(&room[..got], piece.as_bytes());
+    }
+    assert_at_rest(client.manager());
+    assert_eq!(response.read_available(&mut room).unwrap(), Some(0));
+}
+
+#[test]
+fn nothing_has_arrived_while_another_read_is_under_way_and_a_cut_is_no_end() {
+    let server = half();
+    let client = client();
+    let mut response = at_the_stall(&client, &server);
+    let mut reading = response.read_async(4);
+    assert!(poll_once(&mut reading).is_none());
+    drop(reading);
+    assert_eq!(response.read_available(&mut [0; 4]).unwrap_err().kind(), Kind::InvalidState);
+
+    let part = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let cut = Server::start(Script::every(vec![Step::head(), Step::send(part), Step::Close]));
+    let mut response = get(&client, &cut.url("/")).unwrap();
+    let mut room = [0; 100];
+    let mut all = 0;
+    let begin = Instant::now();
+    let error = loop {
+        assert!(begin.elapsed() < PATIENCE);
+        match response.read_available(&mut room) {
+            Ok(Some(0)) => panic!("a body that was cut off has no end"),
+            Ok(got) => all += got.unwrap_or(0),
+            Err(error) => break error,
+        }
+        thread::yield_now();
+    };
+    assert_eq!((all, error.kind(), error.phase()), (5, Kind::PeerClosed, Phase::Read));
+}
+
+#[test]
+fn a_body_that_is_known_to_be_longer_is_not_buffered() {
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello you.";
+    let chunks =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhello you.\r\n0\r\n\r\n";
+    for (answer, up_to, is_buffered) in [
+        (length, Some(9), false),
+        (length, Some(10), true),
+        (length, None, true),
+        (chunks, Some(9), true),
+        (chunks, Some(0), true),
+    ] {
+        let server = Server::start(Script::replying(answer));
+        let client = client();
+        let mut get = buffered_get(&server.url("/"), 10);
+        get.set_buffer_up_to(up_to);
+        for is_submitted in [false, true] {
+            let mut response = if is_submitted {
+                client.submit(get.try_clone().unwrap()).wait().unwrap()
+            } else {
+                client.send(&mut get).unwrap()
+            };
+            assert_eq!(response.left(), Some(10));
+            assert_eq!(client.manager().stats().in_use == 0, is_buffered);
+            let mut whole = [0; 11];
+            assert_eq!(response.read_full(&mut whole, 10).unwrap(), 10);
+            assert_eq!(&whole[..10], b"hello you.");
+        }
+    }
+    // The bound counts in any case, and without buffering the length is of no meaning.
+    let server = Server::start(Script::replying(length));
+    let client = client();
+    let mut get = buffered_get(&server.url("/"), 9);
+    get.set_buffer_up_to(Some(5));
+    assert_eq!(client.send(&mut get).unwrap_err().kind(), Kind::TooLarge);
+    get.set_buffer_body(None);
+    assert_eq!(client.submit(get).wait().unwrap().left(), Some(10));
 }
 
 #[test]

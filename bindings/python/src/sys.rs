@@ -705,6 +705,7 @@ unsafe extern "C" {
     pub fn hangup_request_set_retries(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_redirects(request: *mut hangup_request, max: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_buffer_body(request: *mut hangup_request, at_most: i64, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_request_set_buffer_up_to(request: *mut hangup_request, length: i64, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_decode(request: *mut hangup_request, on: i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_request_set_cancel(request: *mut hangup_request, cancel: *mut hangup_cancel) -> hangup_status;
     pub fn hangup_client_get(client: *mut hangup_client, url: *const c_char, total_ms: i64, response: *mut *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
@@ -738,6 +739,7 @@ unsafe extern "C" {
     pub fn hangup_response_set_raw(response: *mut hangup_response, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_read_full(response: *mut hangup_response, into: *mut c_void, room: usize, at_most: usize, got: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
+    pub fn hangup_response_read_available(response: *mut hangup_response, into: *mut c_void, room: usize, got: *mut usize, is_here: *mut i32, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_left(response: *const hangup_response) -> i64;
     pub fn hangup_response_read_all(response: *mut hangup_response, at_most: usize, data: *mut *const u8, size: *mut usize, error: *mut *mut hangup_error) -> hangup_status;
     pub fn hangup_response_free_body(response: *mut hangup_response) -> hangup_status;
