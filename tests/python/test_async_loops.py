@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 
 import pytest
 
@@ -103,20 +104,33 @@ def test_a_loop_leaves_no_descriptor(serve, new_loop, manager, closed):
     assert len(left_over(before)) < 5
 
 
-def test_a_loop_has_one_descriptor_which_the_last_client_closes(serve, new_loop, manager):
+def test_a_loop_watches_one_descriptor_which_the_last_client_closes(serve, new_loop, manager):
     server = serve([forever(answer("hello"))])
 
     async def main():
-        before = descriptors()
-        clients = [hangup.AsyncClient(manager=manager) for _ in range(10)]
+        before, readers = descriptors(), []
+        loop = asyncio.get_running_loop()
+        if new_loop is asyncio.new_event_loop:
+            add = loop.add_reader
+            loop.add_reader = lambda fd, *callback: (readers.append(fd), add(fd, *callback))
+        first = hangup.AsyncClient(manager=manager)
+        await first.get(server.url)
+        manager.close_idle()
+        of_one = left_over(before)
+        assert len(of_one) <= 6
+        clients = [first] + [hangup.AsyncClient(manager=manager) for _ in range(10)]
         for client in clients:
             await client.get(server.url)
         manager.close_idle()
-        assert len(left_over(before)) == 1
+        assert len(readers) == (new_loop is asyncio.new_event_loop)
         for client in clients:
-            assert len(left_over(before)) == 1
+            assert len(left_over(before)) == len(of_one)
             await client.aclose()
-        await asyncio.sleep(0.01)
+        # The thread that watches the loop ends a moment after its queue.
+        for _ in range(500):
+            if not left_over(before):
+                break
+            await asyncio.sleep(0.01)
         assert left_over(before) == {}
         async with hangup.AsyncClient(manager=manager) as client:
             assert (await client.get(server.url)).text == "hello"
@@ -147,6 +161,51 @@ def test_the_end_of_a_loop_ends_its_requests(serve, new_loop, manager):
     task._log_destroy_pending = False
     del task, loop
     gc.collect()
+
+
+def switches_of_other_threads():
+    """How often the other threads of this process have waited."""
+    found = 0
+    for thread in os.listdir("/proc/self/task"):
+        if int(thread) != threading.get_native_id():
+            with open(f"/proc/self/task/{thread}/status") as status:
+                found += next(int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt"))
+    return found
+
+
+def test_the_thread_of_the_loop_does_the_work(serve, new_loop, manager):
+    server = serve([forever(answer("hello"))])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            await client.get(server.url)
+            before = switches_of_other_threads()
+            for _ in range(200):
+                await client.get(server.url)
+            # Those that watch and sweep wake up now and then; a slow machine may let a watch believe that the loop is blocked.
+            assert switches_of_other_threads() - before < 200
+
+    run(new_loop, main())
+
+
+def test_a_loop_that_is_blocked_does_not_hold_up_a_request(serve, new_loop, manager):
+    server = serve([forever(answer("hello"))])
+
+    async def main():
+        async with hangup.AsyncClient(manager=manager) as client:
+            for n in range(3):
+                task = asyncio.ensure_future(client.get(server.url))
+                await asyncio.sleep(0)
+                # Blocks the loop, until a thread of the library has sent the request and received the response.
+                server.wait_heads(n + 1)
+                until = time.monotonic() + 10
+                while manager.stats().in_use:
+                    assert time.monotonic() < until
+                    time.sleep(0.001)
+                assert not task.done()
+                assert (await task).text == "hello"
+
+    run(new_loop, main())
 
 
 def test_a_stored_error_holds_no_descriptor(serve, new_loop, manager):

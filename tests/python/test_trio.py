@@ -146,6 +146,37 @@ def test_the_end_of_a_run_leaks_nothing(serve, manager):
     assert asyncio.run(client.get(server.url)).reused
 
 
+def test_trio_as_a_guest_of_asyncio(serve, manager):
+    """Both loops run in one thread, and each has requests of its own."""
+    server, stalls = serve([forever(answer("hello"))]), serve([HEAD, "stall"])
+    large = serve([forever(answer("x" * 1_000_000))])
+
+    async def guest(client):
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(client.get, server.url)
+        with trio.move_on_after(0.1) as scope:
+            await client.get(stalls.url)
+        assert scope.cancelled_caught
+        async with client.stream("GET", large.url) as r:
+            assert sum([len(piece) async for piece in r.aiter_bytes()]) == 1_000_000
+        return len((await client.get(large.url)).content)
+
+    async def main():
+        loop, ended = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+        client = hangup.AsyncClient(manager=manager)
+        trio.lowlevel.start_guest_run(
+            guest, client, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=ended.set_result
+        )
+        for _ in range(10):
+            assert (await client.get(server.url)).text == "hello"
+        assert (await ended).unwrap() == 1_000_000
+        await client.aclose()
+
+    asyncio.run(main())
+    assert stalls.ended() is not None
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_anyio(serve, manager, backend):
     anyio = pytest.importorskip("anyio")

@@ -64,15 +64,20 @@ impl Port {
         self.fd
     }
 
+    /// Does the work that is ready.
+    fn drive(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.drives {
+            return Ok(());
+        }
+        let queue = &self.queue;
+        // Without the interpreter lock: the work may need a lock that a thread holds which waits for the interpreter.
+        // SAFETY: a live queue.
+        py.detach(|| checked(unsafe { hangup_queue_drive(queue.as_ptr()) })).or_raise(py)
+    }
+
     /// Does the work that is ready, takes the completions that have arrived and sets their futures.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        if self.drives {
-            let queue = &self.queue;
-            // Without the interpreter lock: the work may need a lock that a thread holds which waits for the interpreter.
-            // SAFETY: a live queue.
-            let driven = py.detach(|| checked(unsafe { hangup_queue_drive(queue.as_ptr()) }));
-            driven.or_raise(py)?;
-        }
+        self.drive(py)?;
         // SAFETY: every field is a number or a pointer, for which zero is a value.
         let mut completion: hangup_completion = unsafe { zeroed() };
         completion.size = size_of_val(&completion);
@@ -173,6 +178,7 @@ impl Port {
                 match (body_exception.and_then(|exception| exception.take()), failure, response) {
                     (Some(raised), ..) => Err(raised),
                     (None, None, Some(response)) => {
+                        let buffered = buffered && !is_unread(completion);
                         let response = Response::new(response, method, url, buffered);
                         Bound::new(py, response).map(Bound::into_any)
                     }
@@ -223,6 +229,12 @@ impl Drop for Port {
         // SAFETY: a live queue.
         unsafe { hangup_queue_close(self.queue.as_ptr()) };
     }
+}
+
+/// Whether a body that was to be buffered is so large that it is left to be read.
+fn is_unread(completion: &hangup_completion) -> bool {
+    // SAFETY: the live response of this completion.
+    completion.data.is_null() && unsafe { hangup_response_left(completion.response) } > 0
 }
 
 /// Sets how many I/O threads of the library run submitted requests.

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use crate::arrived::SMALL;
 use crate::auth::{Holder, set_auth};
 use crate::cancel::CancelToken;
 use crate::failure::{Failure, MethodAndUrl, c_string, call, checked, create};
@@ -179,12 +180,16 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     /// Makes a submitted request complete when its whole body was read, of at most so many bytes; usize::MAX is the
-    /// client's bound.
+    /// client's bound. A body that is known to be large is left to be read.
     pub fn set_buffer_body(&self, at_most: usize) -> PyResult<()> {
         let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
         // SAFETY: a live request.
         self.checked(call(|error| unsafe {
             hangup_request_set_buffer_body(self.handle.as_ptr(), at_most, error)
+        }))?;
+        // SAFETY: a live request.
+        self.checked(call(|error| unsafe {
+            hangup_request_set_buffer_up_to(self.handle.as_ptr(), SMALL, error)
         }))
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::arrived::{self, Step, Whole};
 use crate::content::read_content;
 use crate::failure::{Failure, OrRaise, call, checked, create, text};
 use crate::handle::Owned;
@@ -293,6 +294,49 @@ impl Response {
         self.next_piece(py, room, true)
     }
 
+    /// What has arrived of the body, at most `room` bytes; empty at its end, None if nothing has. Never waits.
+    fn read_available<'py>(
+        &self,
+        py: Python<'py>,
+        room: usize,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let _turn = self.take_turn(py)?;
+        let piece = arrived::piece(py, &self.handle, room)?;
+        let piece = piece.map_err(|failure| self.failed(py, failure))?;
+        if piece.as_ref().is_some_and(|piece| piece.as_bytes().is_empty()) {
+            self.end();
+        }
+        Ok(piece)
+    }
+
+    /// How many bytes are left to read; None if that is not known.
+    #[getter]
+    fn left(&self) -> Option<i64> {
+        // SAFETY: a live response.
+        let left = unsafe { hangup_response_left(self.as_ptr()) };
+        (left >= 0).then_some(left)
+    }
+
+    /// Room for all that is left; None if its length is not known, or is 0 or very large.
+    fn begin_whole(&self, py: Python<'_>) -> PyResult<Option<Whole>> {
+        match self.left().map(usize::try_from) {
+            Some(Ok(size)) => Whole::new(py, size),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads what has arrived into it: True at the end, None if nothing has. Never waits.
+    fn fill(&self, py: Python<'_>, whole: &Whole) -> PyResult<Option<bool>> {
+        let _turn = self.take_turn(py)?;
+        let step = whole.fill(py, &self.handle);
+        Ok(self.stepped(step.map_err(|failure| self.failed(py, failure))?))
+    }
+
+    /// Adds a piece of a submitted read to it: True at the end.
+    fn add(&self, py: Python<'_>, whole: &Whole, piece: &[u8]) -> Option<bool> {
+        self.stepped(whole.add(py, piece))
+    }
+
     /// Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
     /// the end of the body.
     fn submit_read(
@@ -393,6 +437,17 @@ impl Response {
             self.end();
         }
         Ok(piece)
+    }
+
+    fn stepped(&self, step: Step) -> Option<bool> {
+        match step {
+            Step::Waits => None,
+            Step::GoesOn => Some(false),
+            Step::Full => {
+                self.end();
+                Some(true)
+            }
+        }
     }
 
     /// The right to read, which one thread has at a time.

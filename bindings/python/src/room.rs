@@ -39,6 +39,11 @@ impl<'py> Room<'py> {
         unsafe { ffi::PyBytes_AsString(self.object.as_ptr()) as usize }
     }
 
+    /// The object itself, of which nothing is written yet. It must not be given to Python before that.
+    pub fn unfilled(self) -> Bound<'py, PyBytes> {
+        self.object
+    }
+
     /// The object after `got` bytes were written; if it is not full, a new one of that size, because the stable ABI of Python
     /// has no way to make one smaller.
     ///

@@ -193,11 +193,14 @@ class AsyncClient(BaseClient):
         binding = self._binding(loop)
         tag = self._native.submit(prepared, stream, binding.port(), future)  # type: ignore[arg-type]  # it is alive
         try:
-            return response_type(await future, RequestInfo(prepared[0], prepared[1]), self)
+            response = response_type(await future, RequestInfo(prepared[0], prepared[1]), self)
         except BaseException:
             # Usually a cancelled task. This does nothing to an exchange that is complete.
             binding.forget(tag, future)
             raise
+        if not stream and not response._native.ended:
+            await response._read_large()
+        return response
 
     def _binding(self, loop: asyncio.AbstractEventLoop) -> LoopBinding:
         binding = self._bindings.get(id(loop))

@@ -13,13 +13,19 @@ from . import _native
 from ._errors import InvalidArgument, InvalidState, RequestInfo, TooLarge
 from ._limit_values import non_negative_int
 from ._manager import NOW
-from ._loop_binding import running_loop
+from ._loop_binding import running_loop, turn
 from ._async_stream import AsyncStream
 from ._response import BROKEN, MAX_PIECE, ByteChunker, LineSplitter, Response
 from ._timeouts import short_repr
 
 if TYPE_CHECKING:
     from ._async_client import AsyncClient
+
+
+# How much is waited for of a body that is read as a whole: the rest is read into its place.
+WAITED = 64 * 1024
+# What a smaller piece counts as.
+MIN_COUNTED = 16 * 1024
 
 
 class AsyncResponse(Response):
@@ -30,12 +36,13 @@ class AsyncResponse(Response):
     any RequestError; a body that was cut off is never reported as complete.
     """
 
-    __slots__ = ("_native", "_client")
+    __slots__ = ("_native", "_client", "_since_turn")
 
     def __init__(self, raw: _native.Response, request: RequestInfo, client: AsyncClient) -> None:
         super().__init__(raw, request)
         self._native = raw
         self._client = client
+        self._since_turn = 0
 
     async def aread(self, at_most: int | None = None) -> bytes:
         """Reads the body to its end, stores it and returns it. The connection is idle before this returns.
@@ -138,20 +145,64 @@ class AsyncResponse(Response):
     async def _read_rest(self, at_most: int | None) -> bytes:
         self._started = True
         bound, of = (self._client._max_body, "max_body") if at_most is None else (at_most, "at_most")
+        left = self._native.left
+        if left is not None and bound is not None and left > bound:
+            raise self._too_large(bound, of)
+        whole = self._native.begin_whole()
+        if whole is not None:
+            return await self._read_whole(whole)
         pieces, remaining = [], sys.maxsize if bound is None else bound
         while piece := await self._read_chunk(min(MAX_PIECE, remaining + 1)):
             pieces.append(piece)
             remaining -= len(piece)
             if remaining < 0:
-                self._native.close(NOW)
-                error = TooLarge(f"the body is larger than the {bound} bytes that {of} allows: iterate over it, or raise that bound")
-                about = {"phase": "read", "sent": "all", "response_started": True, "request": self.request}
-                which = {"connection": self.connection, "reused": self.reused, "attempts": self.attempts}
-                error.__setstate__(about | which)
-                raise error
+                raise self._too_large(bound, of)
         return b"".join(pieces)
 
+    async def _read_large(self) -> None:
+        """Reads a body that the library has left to be read, because it is large."""
+        self._content = await self._read_rest(sys.maxsize)
+
+    async def _read_whole(self, whole: _native.Whole) -> bytes:
+        """Reads the body into its `bytes` object. What is waited for is a small piece, which is copied."""
+        ended: bool | None = False
+        while not ended:
+            await self._give_turn()
+            ended = self._native.fill(whole)
+            if ended is None:
+                ended = self._native.add(whole, await self._wait_for_piece(WAITED))
+        return whole.content()
+
+    def _too_large(self, bound: int | None, of: str) -> TooLarge:
+        self._native.close(NOW)
+        error = TooLarge(f"the body is larger than the {bound} bytes that {of} allows: iterate over it, or raise that bound")
+        about = {"phase": "read", "sent": "all", "response_started": True, "request": self.request}
+        which = {"connection": self.connection, "reused": self.reused, "attempts": self.attempts}
+        error.__setstate__(about | which)
+        return error
+
     async def _read_chunk(self, room: int) -> bytes:
+        if self._since_turn >= MAX_PIECE:
+            await self._give_turn()
+        piece = self._native.read_available(room)
+        if piece is None:
+            return await self._wait_for_piece(room)
+        # Small pieces count as larger ones, as each takes some time.
+        self._since_turn += max(len(piece), MIN_COUNTED)
+        return piece
+
+    async def _give_turn(self) -> None:
+        """Lets other tasks run, as data that is always there would keep them waiting."""
+        self._since_turn = 0
+        try:
+            await turn()
+        except BaseException:
+            # The task was cancelled while it read.
+            self._native.close(NOW)
+            raise
+
+    async def _wait_for_piece(self, room: int) -> bytes:
+        self._since_turn = 0
         loop = running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
         binding = self._client._binding(loop)

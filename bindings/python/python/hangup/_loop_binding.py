@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
 from . import _native
@@ -73,16 +74,35 @@ class LoopBinding:
 
 def running_loop() -> asyncio.AbstractEventLoop:
     """The running loop of asyncio, or its substitute in trio. Raises RuntimeError outside of both."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        if "trio" in sys.modules:
-            from ._trio import running_loop as trio_loop
+    if "trio" in sys.modules:
+        # First: asyncio's loop may be the host of trio's, and then it runs, too.
+        from ._trio import running_loop as trio_loop
 
-            loop = trio_loop()
-            if loop is not None:
-                return loop  # type: ignore[return-value]  # it has the methods that are used
-        raise
+        loop = trio_loop()
+        if loop is not None:
+            return loop  # type: ignore[return-value]  # it has the methods that are used
+    return asyncio.get_running_loop()
+
+
+class _Turn:
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_TURN = _Turn()
+
+
+def turn() -> Awaitable[None]:
+    """Lets the other tasks of the running loop run. Raises if the task was cancelled."""
+    if "trio" in sys.modules:
+        from ._trio import turn as trio_turn
+
+        other = trio_turn()
+        if other is not None:
+            return other
+    return _TURN
 
 
 _bindings: dict[int, LoopBinding] = {}

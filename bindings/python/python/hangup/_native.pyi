@@ -22,6 +22,7 @@ __all__ = [
     "Response",
     "Stream",
     "Tls",
+    "Whole",
     "check_limits",
     "features",
     "set_io_threads",
@@ -277,7 +278,7 @@ class Client:
         """Submits a download and returns its tag in `port`. `future` gets the response when the file is there."""
     def submit(self, prepared: _Prepared, stream: bool, port: Port, future: Future[Response], /) -> int:
         """Submits a request and returns its tag in `port`. `future` gets the response when its head has arrived
-        (`stream`), or else its whole body. Never blocks."""
+        (`stream`), or else its whole body; but a body that is known to be large is left to be read. Never blocks."""
 
 @final
 class Port:
@@ -286,9 +287,11 @@ class Port:
 
     def __new__(cls) -> Port: ...
     def fileno(self) -> int:
-        """A file descriptor that is readable while there are completions to take."""
+        """A file descriptor that is readable while there is work to do, or completions to take."""
+    def drive(self) -> None:
+        """Does the work that is ready."""
     def drain(self) -> None:
-        """Takes the completions that have arrived and sets their futures."""
+        """Does the work that is ready, takes the completions that have arrived and sets their futures."""
     def forget(self, tag: int) -> None:
         """Drops the future of a tag and cancels its exchange. Does nothing for a tag whose completion was taken."""
     def on_idle(self, callable: Callable[[], object] | None) -> None:
@@ -328,11 +331,29 @@ class Response:
     def read(self, room: int) -> bytes: ...
     def read_full(self, room: int) -> bytes:
         """The next `room` bytes, fewer only at the end, or where the body was cut off: then the next call raises."""
+    def read_available(self, room: int) -> bytes | None:
+        """What has arrived of the body, at most `room` bytes; empty at its end, None if nothing has. Never waits."""
+    @property
+    def left(self) -> int | None:
+        """How many bytes are left to read; None if that is not known."""
+    def begin_whole(self) -> Whole | None:
+        """Room for all that is left; None if its length is not known, or is 0 or very large."""
+    def fill(self, whole: Whole) -> bool | None:
+        """Reads what has arrived into it: True at the end, None if nothing has. Never waits."""
+    def add(self, whole: Whole, piece: bytes) -> bool | None:
+        """Adds a piece of a submitted read to it: True at the end."""
     def submit_read(self, at_most: int, port: Port, future: Future[bytes]) -> int:
         """Submits a read of at most `at_most` bytes and returns its tag in `port`. `future` gets the bytes; none at
         the end of the body."""
     def take_stream(self) -> Stream: ...
     def close(self, mode: int) -> None: ...
+
+@final
+class Whole:
+    """A body of known length that is read as it arrives."""
+
+    def content(self) -> bytes:
+        """What was read so far: the object itself if that is all."""
 
 @final
 class BodyWriter:

@@ -5,7 +5,7 @@ Imported only if trio is imported. A system task of trio waits for the port's de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import trio
@@ -91,8 +91,8 @@ _running: trio.lowlevel.RunVar[Loop] = trio.lowlevel.RunVar("hangup.loop")
 
 
 def running_loop() -> Loop | None:
-    """The loop of the current run; None outside of a run."""
-    if not trio.lowlevel.in_trio_run():
+    """The loop of the current run; None outside of a task of trio's."""
+    if not trio.lowlevel.in_trio_task():
         return None
     try:
         return _running.get()
@@ -100,6 +100,11 @@ def running_loop() -> Loop | None:
         loop = Loop()
         _running.set(loop)
         return loop
+
+
+def turn() -> Awaitable[None] | None:
+    """See `_loop_binding.turn`; None outside of a task of trio's."""
+    return trio.lowlevel.checkpoint() if trio.lowlevel.in_trio_task() else None
 
 
 async def _read(fd: int, callback: Callable[[], object], scope: trio.CancelScope) -> None:
