@@ -76,6 +76,11 @@ impl Timeouts {
 }
 
 impl Overrides {
+    /// Whether it overrides nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_limits && self.min_rate.is_none()
+    }
+
     pub(crate) fn set(&mut self, timeout: Timeout, limit: Option<Duration>) {
         if timeout.can_be_set() {
             self.has_limits = true;

@@ -61,6 +61,6 @@ impl Client {
             tracer: None,
             transfer: None,
         };
-        Exchange::begin(exchange, &timeouts, now, now)
+        Exchange::begin(exchange, &timeouts, now, now).map(|exchange| *exchange)
     }
 }

@@ -1,6 +1,7 @@
 //! One call, from a request to its response: each hop of it (the first request, then what redirects
 //! make of it), and each attempt at a hop. One total timeout and one token are for all of them.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ struct Call<'a> {
     /// The first attempt.
     start: Instant,
     mode: ConnectionMode,
-    timeouts: Timeouts,
+    timeouts: Cow<'a, Timeouts>,
     /// Doing all of it twice is the same as once.
     repeatable: bool,
     transfer: Option<Arc<Transfer>>,
@@ -125,7 +126,10 @@ fn hops(
         called: called.unwrap_or(start),
         start,
         mode: request.mode.unwrap_or(config.mode),
-        timeouts: config.timeouts.with(&request.over),
+        timeouts: match request.over.is_empty() {
+            true => Cow::Borrowed(&config.timeouts),
+            false => Cow::Owned(config.timeouts.with(&request.over)),
+        },
         repeatable: is_repeatable(&request.method, &request.headers),
         transfer: Transfer::of(config.transfer.as_deref(), request.transfer.as_deref()),
         without_expect: Cell::new(false),
@@ -399,7 +403,7 @@ impl Call<'_> {
     }
 
     /// An exchange that only waits: with it a cancel, the total timeout and a shutdown end the wait.
-    fn between(&self, hop: &RequestHop, state: &HopState<'_>) -> Result<Exchange, Error> {
+    fn between(&self, hop: &RequestHop, state: &HopState<'_>) -> Result<Box<Exchange>, Error> {
         let (number, lost) = (state.attempts.max(1), state.lost);
         let attempt = Attempt { number, lost, retry_covers_loss: false };
         let config = self.exchange_config(hop, state.key, attempt);
@@ -561,8 +565,7 @@ impl Call<'_> {
             let is_first = attempt.number == 1 && self.is_first(hop);
             let start = if is_first { self.start } else { Instant::now() };
             let exchange = Exchange::begin(config, &self.timeouts, self.called, start)?;
-            // In a box: it is passed down through the wait for the response, and up with its body.
-            Ok((Box::new(exchange), request))
+            Ok((exchange, request))
         })
     }
 

@@ -115,7 +115,7 @@ impl Exchange {
         timeouts: &Timeouts,
         called: Instant,
         start: Instant,
-    ) -> Result<Self, Error> {
+    ) -> Result<Box<Self>, Error> {
         let control = Control::new(config.manager.pool());
         let watching = config.token.as_ref().map(|token| watch(token, &control)).transpose();
         // The token knows the exchange by now, so a deadline that the token gets later ends it directly.
@@ -125,7 +125,8 @@ impl Exchange {
             Ok(watching) => (watching, None),
             Err(why) => (None, Some(why)),
         };
-        let exchange = Self {
+        // In a box: it is passed down through the wait for the response, and up with its body.
+        let exchange = Box::new(Self {
             shared: Arc::new(ExchangeShared {
                 control,
                 timing,
@@ -144,7 +145,7 @@ impl Exchange {
             bytes_sent: 0,
             request_sent: false,
             response_started: false,
-        };
+        });
         match too_late {
             None => Ok(exchange),
             Some(why) => {

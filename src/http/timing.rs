@@ -57,7 +57,12 @@ impl Timing {
 
     /// A phase begins that may need no wait. A wait in it uses [`step`](Self::step).
     pub(super) fn enter(&self, phase: Phase, now: Instant) {
-        let at = self.since_start(now);
+        self.enter_at(phase, self.since_start(now));
+    }
+
+    /// [`enter`](Self::enter) at a time since the start.
+    #[inline]
+    fn enter_at(&self, phase: Phase, at: i64) {
         let before = self.phase();
         if before != Phase::None {
             let took = at - self.phase_start.load(Ordering::Relaxed);
@@ -93,9 +98,9 @@ impl Timing {
     pub(super) fn finish(&self, now: impl FnOnce() -> Instant) -> bool {
         let first = self.over.load(Ordering::Relaxed) < 0;
         if first {
-            let now = now();
-            self.enter(Phase::None, now);
-            self.over.store(self.since_start(now), Ordering::Relaxed);
+            let at = self.since_start(now());
+            self.enter_at(Phase::None, at);
+            self.over.store(at, Ordering::Relaxed);
         }
         first
     }

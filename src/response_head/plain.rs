@@ -42,18 +42,15 @@ pub(super) fn read<'a>(
         ] => (version - b'0', status_of([a, b, c])?),
         _ => return None,
     };
-    let mut at = STATUS_LINE + end_of_line(&bytes[STATUS_LINE..])? + 2;
+    let mut rest = behind_line(&bytes[STATUS_LINE..])?.1;
     for _ in 0..=most_fields {
-        let line = bytes.get(at..)?;
-        if let [b'\r', b'\n', ..] = line {
-            return Some(PlainHead { size: at + 2, version, status });
+        if let [b'\r', b'\n', behind @ ..] = rest {
+            return Some(PlainHead { size: bytes.len() - behind.len(), version, status });
         }
-        let colon = end_of_name(line)?;
-        let (name, value) = line.split_at_checked(colon)?;
-        let value = value.get(1..)?;
-        let end = end_of_line(value)?;
-        field(name, value.get(..end)?);
-        at += colon + 1 + end + 2;
+        let (name, value) = behind_name(rest)?;
+        let (value, next) = behind_line(value)?;
+        field(name, value);
+        rest = next;
     }
     None
 }
@@ -73,13 +70,12 @@ fn status_of(code: [u8; 3]) -> Option<u16> {
     (a != 0 && a < 10 && b < 10 && c < 10).then_some(100 * a + 10 * b + c)
 }
 
-/// Where the colon is behind a name, which is a token.
-#[inline]
-fn end_of_name(line: &[u8]) -> Option<usize> {
-    // Nearly all names are letters and hyphens, and short.
-    let (words, _) = line.as_chunks();
+/// The name that a line begins with, which is a token, and what is behind its colon.
+#[inline(always)] // One place reads names.
+fn behind_name(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
-    for word in words {
+    // Nearly all names are letters and hyphens, and short.
+    for word in line.as_chunks().0 {
         let others = no_letters_or_hyphens(u64::from_le_bytes(*word));
         if others != 0 {
             at += others.trailing_zeros() as usize / 8;
@@ -87,19 +83,22 @@ fn end_of_name(line: &[u8]) -> Option<usize> {
         }
         at += size_of::<u64>();
     }
-    if line.get(at) != Some(&b':') {
-        at += line.get(at..)?.iter().position(|byte| !TOKEN[usize::from(*byte)])?;
+    loop {
+        match line.get(at)? {
+            b':' if at > 0 => return Some((&line[..at], &line[at + 1..])),
+            byte if TOKEN[usize::from(*byte)] => at += 1,
+            _ => return None,
+        }
     }
-    (at > 0 && line.get(at) == Some(&b':')).then_some(at)
 }
 
-/// Where the CR LF is that ends the line: behind bytes that a value or a reason phrase may hold.
+/// A line without its CR LF, and what is behind that. The line has what a value or a reason phrase may hold.
 #[inline]
-fn end_of_line(line: &[u8]) -> Option<usize> {
-    let mut at = next_control(line)?;
+fn behind_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = next_control(bytes)?;
     loop {
-        match line.get(at..)? {
-            [b'\r', b'\n', ..] => return Some(at),
+        match bytes.get(at..)? {
+            [b'\r', b'\n', behind @ ..] => return Some((&bytes[..at], behind)),
             [b'\t', rest @ ..] => at += 1 + next_control(rest)?,
             _ => return None,
         }
@@ -188,6 +187,12 @@ mod tests {
             }
         }
         assert_eq!(next_control(b""), None);
+    }
+
+    fn end_of_name(line: &[u8]) -> Option<usize> {
+        let (name, behind) = behind_name(line)?;
+        assert!(name == &line[..name.len()] && behind == &line[name.len() + 1..]);
+        Some(name.len())
     }
 
     #[test]
