@@ -1,4 +1,4 @@
-//! One request and its response over one lease. [`h1`] speaks HTTP/1.1.
+//! One request and its response over one lease. [`h1`] speaks HTTP/1.1, with ureq's engine.
 //!
 //! [`run`] takes an [`exchange`] from its message to the head of the response; the [body](response_body)
 //! follows, [decoded](decode) if that is wanted. Only [`failure`] decides why an exchange failed.

@@ -1,13 +1,20 @@
-//! What a message means for what follows it: the body of a request behind its head, and that of a response behind its
-//! head. Knows nothing of connections, and nothing here waits.
+//! What ureq's engine does: it keeps account of the bodies of requests, and of what may follow a head that asks for
+//! 100 Continue. The only file that names `ureq_proto`.
 //!
-//! Which body follows a request's head was decided when the head was made (RFC 9112 section 6): its fields say so. How
-//! the body of a response is framed, [`response_head`] decides while it reads each field once (RFC 9112 section 6.3).
-//! ureq's engine is asked for neither: a test here compares both with it, over all kinds of heads.
+//! A request without a body never meets the engine, because nothing follows its head: `head_writer` writes it, as it does
+//! all others. Nor is the engine asked how the body of a response is framed: [`response_head`] reads each field of the
+//! head once and decides by the same rules (RFC 9112 section 6.3). A test here compares both over all kinds of
+//! heads. What the engine would look at besides, `Connection` and `Location`, is not its business here.
+//!
+//! Nothing here waits, and the engine moves large values, so every call of it runs on the thread's
+//! stack: a fiber's stack is small and stays allocated while the fiber waits.
 
 use std::ops::Range;
 
 use http::Method;
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use ureq_proto::client::state::{Await100, SendBody, SendRequest};
+use ureq_proto::client::{Await100Result, Call, SendRequestResult};
 
 use super::head_writer::write_head;
 use super::proxy_form::set_proxy_credentials;
@@ -25,6 +32,8 @@ use crate::vocabulary::Kind;
 /// A message whose head is not written yet. Threads: one at a time.
 pub(crate) struct Message {
     head: RequestHead,
+    /// `None` if no byte of a body follows the head.
+    call: Option<Box<Call<SendRequest>>>,
     /// The first bytes of the body are sent together with the head.
     pub(super) body_follows: bool,
 }
@@ -38,17 +47,10 @@ pub(super) enum AfterHead {
 }
 
 /// A message whose body is being sent.
-pub(super) enum BodyEncoder {
-    /// So many bytes are still to be sent, as they are.
-    Length(u64),
-    Chunked {
-        /// The last chunk was written.
-        ended: bool,
-    },
-}
+pub(super) struct BodyEncoder(Box<Call<SendBody>>);
 
 /// A message whose body is sent when the peer asks for it (RFC 9110 section 10.1.1).
-pub(super) struct Await100Continue(BodyEncoder);
+pub(super) struct Await100Continue(Box<Call<Await100>>);
 
 /// The head of a response, and what it means for the connection.
 pub(super) struct ReceivedHead {
@@ -73,7 +75,7 @@ impl Message {
     /// wait.
     ///
     /// # Errors
-    /// What `build` returns; [`Kind::InvalidHeader`] for a body that the method does not have.
+    /// What `build` returns; [`Kind::InvalidHeader`] for what the engine does not send: a body that the method does not have.
     pub(crate) fn prepare(
         body_is_buffered: bool,
         build: impl FnOnce() -> Result<(Box<Exchange>, RequestHead), Error>,
@@ -86,13 +88,15 @@ impl Message {
             if *method != Method::CONNECT {
                 set_proxy_credentials(&config.key, method, &config.target, &mut head);
             }
-            if BodyEncoder::of(head.body).is_some()
-                && matches!(*method, Method::HEAD | Method::CONNECT)
-            {
-                return Err(exchange.fail(no_body_to_send()));
-            }
+            let call = match head.body {
+                BodyLength::None | BodyLength::Known(0) => None,
+                length => match begin(method, length, &head.headers) {
+                    Ok(call) => Some(call),
+                    Err(error) => return Err(exchange.fail(request_error(&error))),
+                },
+            };
             let body_follows = body_is_buffered && !head.headers.contains(EXPECT);
-            Ok((exchange, Self { head, body_follows }))
+            Ok((exchange, Self { head, call, body_follows }))
         })
     }
 
@@ -105,50 +109,92 @@ impl Message {
         Ok(write_head(&self.head, config, output)?)
     }
 
-    pub(super) fn head_sent(self) -> AfterHead {
-        match BodyEncoder::of(self.head.body) {
-            None => AfterHead::Response,
-            Some(body) if expects_continue(&self.head.headers) => {
-                AfterHead::Await100(Await100Continue(body))
-            }
-            Some(body) => AfterHead::Body(body),
+    pub(super) fn head_sent(self) -> Result<AfterHead, Stop> {
+        match self.call {
+            None => Ok(AfterHead::Response),
+            Some(call) => after_head(call),
         }
     }
 }
 
-/// Whether the peer is asked to say first whether it wants the body (RFC 9110 section 10.1.1).
-fn expects_continue(headers: &Headers) -> bool {
-    let mut options = headers.values(EXPECT).flat_map(|value| value.split(|byte| *byte == b','));
-    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+/// Begins a message in the engine. The engine is given the fields that decide the framing; what it writes
+/// of the head is dropped.
+#[inline(never)] // Most requests have no body.
+fn begin(
+    method: &Method,
+    length: BodyLength,
+    headers: &Headers,
+) -> Result<Box<Call<SendRequest>>, ureq_proto::Error> {
+    let mut request = request_of(method.clone());
+    let fields = request.headers_mut();
+    match length {
+        BodyLength::Known(length) => drop(fields.insert(CONTENT_LENGTH, length.into())),
+        BodyLength::Chunked => {
+            drop(fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+        }
+        BodyLength::None => {}
+    }
+    for value in headers.values(EXPECT) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            fields.append(http::header::EXPECT, value);
+        }
+    }
+    let mut call = Call::new(request)?;
+    call.allow_non_standard_methods(true);
+    let mut call = call.proceed();
+    let mut dropped = [0; 512];
+    while !call.can_proceed() {
+        call.write(&mut dropped)?;
+    }
+    Ok(Box::new(call))
+}
+
+fn request_of(method: Method) -> http::Request<()> {
+    let mut request = http::Request::new(());
+    if method == Method::CONNECT {
+        // It takes the target from there, and writes it into what is dropped.
+        *request.uri_mut() = http::Uri::from_static("http://dropped/");
+    }
+    *request.method_mut() = method;
+    request
+}
+
+#[inline(never)] // As for `begin`.
+fn after_head(call: Box<Call<SendRequest>>) -> Result<AfterHead, Stop> {
+    on_thread_stack(|| match call.proceed() {
+        Ok(Some(SendRequestResult::RecvResponse(_))) => Ok(AfterHead::Response),
+        Ok(Some(SendRequestResult::SendBody(call))) => {
+            Ok(AfterHead::Body(BodyEncoder(Box::new(call))))
+        }
+        Ok(Some(SendRequestResult::Await100(call))) => {
+            Ok(AfterHead::Await100(Await100Continue(Box::new(call))))
+        }
+        Ok(None) => Err(request_error(&ureq_proto::Error::OutputOverflow)),
+        Err(error) => Err(request_error(&error)),
+    })
 }
 
 impl Await100Continue {
     /// The peer asked for the body or did not respond in time (`None`), or sent a final head: then the body is not
     /// sent.
-    pub(super) fn proceed(self, head: Option<&ReceivedHead>) -> AfterHead {
-        match head {
-            Some(_) => AfterHead::Response,
-            None => AfterHead::Body(self.0),
+    pub(super) fn proceed(self, head: Option<&ReceivedHead>) -> Result<AfterHead, Stop> {
+        if head.is_some() {
+            return Ok(AfterHead::Response);
         }
+        on_thread_stack(|| match self.0.proceed().map_err(|error| request_error(&error))? {
+            Await100Result::RecvResponse(_) => Ok(AfterHead::Response),
+            Await100Result::SendBody(call) => Ok(AfterHead::Body(BodyEncoder(Box::new(call)))),
+        })
     }
 }
 
 impl BodyEncoder {
-    /// `None` if no byte of a body follows the head.
-    fn of(body: BodyLength) -> Option<Self> {
-        match body {
-            BodyLength::None | BodyLength::Known(0) => None,
-            BodyLength::Known(length) => Some(Self::Length(length)),
-            BodyLength::Chunked => Some(Self::Chunked { ended: false }),
-        }
-    }
-
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked { ended: true })
+        self.0.can_proceed()
     }
 
     pub(super) fn is_chunked(&self) -> bool {
-        matches!(self, Self::Chunked { .. })
+        self.0.is_chunked()
     }
 
     /// Where the data of a chunk is put in such a buffer: its framing goes around it.
@@ -177,18 +223,13 @@ impl BodyEncoder {
 
     /// Writes the last chunk, and no trailers. Returns how long that is.
     pub(super) fn write_last_chunk(&mut self, output: &mut [u8]) -> Result<usize, Stop> {
-        let Self::Chunked { ended } = self else { return Err(too_much()) };
-        let place = output.get_mut(..LAST_CHUNK.len()).ok_or_else(too_much)?;
-        place.copy_from_slice(LAST_CHUNK);
-        *ended = true;
-        Ok(LAST_CHUNK.len())
+        let written = self.0.write(&[], output).map_err(|error| request_error(&error))?;
+        Ok(written.1)
     }
 
     /// So many bytes of a body of known length are sent as they are.
     pub(super) fn count(&mut self, bytes: usize) -> Result<(), Stop> {
-        let Self::Length(left) = self else { return Err(too_much()) };
-        *left = left.checked_sub(bytes as u64).ok_or_else(too_much)?;
-        Ok(())
+        self.0.consume_direct_write(bytes).map_err(|error| request_error(&error))
     }
 }
 
@@ -227,24 +268,19 @@ pub(super) fn parse_head(bytes: &[u8], to: ResponseTo) -> Result<Box<ReceivedHea
 }
 
 const LINE_END: &[u8] = b"\r\n";
-/// RFC 9112 section 7.1, without trailers.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// What is written of a chunk before its data: five digits at most, and the line end.
 const CHUNK_BEGIN: usize = 7;
 const MAX_CHUNK: usize = 0xf_ffff;
 
-/// RFC 9110 section 9.3: content has no meaning in such a request, and a message without it is no chunk of another one.
+/// A request that announces a body has one.
 #[cold]
 pub(super) fn no_body_to_send() -> Stop {
-    let what = "the request can't be sent: its method has no body";
-    Error::new(Kind::InvalidHeader, what).into()
+    request_error(&ureq_proto::Error::BodyNotAllowed)
 }
 
-/// The body is framed by another length than its head says: a defect here, and nothing of it may be sent.
 #[cold]
-fn too_much() -> Stop {
-    let what = "the request's body is not as long as its head says: a defect in hangup";
-    Error::new(Kind::BodyFailed, what).into()
+fn request_error(error: &ureq_proto::Error) -> Stop {
+    Error::new(Kind::InvalidHeader, format!("the request can't be sent: {error}")).into()
 }
 
 #[cold]
@@ -254,91 +290,50 @@ pub(super) fn protocol_error(what: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-    use ureq_proto::client::state::SendRequest;
-    use ureq_proto::client::{Call, SendRequestResult};
-
     use super::*;
 
-    /// What ureq's engine sends behind such a head.
-    fn sent_by_engine(method: Method, body: BodyLength, expect: &[&str]) -> Result<String, String> {
-        let mut request = http::Request::new(());
-        // For CONNECT it takes the target from there.
-        *request.uri_mut() = http::Uri::from_static("http://a/");
-        *request.method_mut() = method;
-        let fields = request.headers_mut();
-        match body {
-            BodyLength::Known(length) => drop(fields.insert(CONTENT_LENGTH, length.into())),
-            BodyLength::Chunked => {
-                drop(fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+    /// What follows such a head.
+    fn after(method: &Method, body: BodyLength, headers: &Headers) -> Result<&'static str, String> {
+        let call = begin(method, body, headers).map_err(|error| error.to_string())?;
+        match after_head(call) {
+            Ok(AfterHead::Response) => Ok("nothing"),
+            Ok(AfterHead::Await100(_)) => Ok("100"),
+            Ok(AfterHead::Body(mut encoder)) if encoder.is_chunked() => {
+                let mut last = [0; 16];
+                assert!(!encoder.is_complete());
+                let size = encoder.write_last_chunk(&mut last).unwrap();
+                assert_eq!((&last[..size], encoder.is_complete()), (&b"0\r\n\r\n"[..], true));
+                Ok("chunks")
             }
-            BodyLength::None => {}
+            Ok(AfterHead::Body(_)) => Ok("bytes"),
+            Err(_) => panic!(),
         }
-        for value in expect {
-            fields.append(http::header::EXPECT, HeaderValue::from_str(value).unwrap());
-        }
-        let mut call = Call::new(request).unwrap();
-        call.allow_non_standard_methods(true);
-        let mut call: Call<SendRequest> = call.proceed();
-        while !call.can_proceed() {
-            call.write(&mut [0; 512]).map_err(|error| error.to_string())?;
-        }
-        Ok(match call.proceed() {
-            Ok(Some(SendRequestResult::RecvResponse(_))) => "nothing".to_owned(),
-            Ok(Some(SendRequestResult::SendBody(mut call))) => {
-                if call.is_chunked() {
-                    let mut last = [0; 16];
-                    let (_, size) = call.write(&[], &mut last).unwrap();
-                    assert!(call.can_proceed());
-                    format!("chunks, {:?}", String::from_utf8_lossy(&last[..size]))
-                } else {
-                    "bytes".to_owned()
-                }
-            }
-            Ok(Some(SendRequestResult::Await100(_))) => "100".to_owned(),
-            _ => panic!(),
-        })
     }
 
     #[test]
-    fn the_body_of_a_request_is_framed_as_the_engine_frames_it() {
-        let lengths =
-            [BodyLength::None, BodyLength::Known(0), BodyLength::Known(7), BodyLength::Chunked];
-        let expects: [&[&str]; 6] = [
-            &[],
-            &["100-continue"],
-            &["100-Continue"],
-            &["x, 100-continue "],
-            &["x", "100-continue"],
-            &["100-continued"],
+    fn the_head_of_a_request_decides_what_follows() {
+        let expects: [(&[&str], bool); 6] = [
+            (&[], false),
+            (&["100-continue"], true),
+            (&["100-Continue"], true),
+            (&["x, 100-continue "], true),
+            (&["x", "100-continue"], true),
+            (&["100-continued"], false),
         ];
         let methods =
             ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "QUERY"];
         for method in methods.map(|name| Method::from_bytes(name.as_bytes()).unwrap()) {
-            for body in lengths {
-                // The engine would add a field for the body of such a request; ours are told of a length of 0 then.
-                if body == BodyLength::None && crate::request::needs_length(&method) {
-                    continue;
-                }
-                for expect in expects {
+            for (body, what) in [(BodyLength::Known(7), "bytes"), (BodyLength::Chunked, "chunks")] {
+                for (expect, waits) in expects {
                     let mut headers = Headers::default();
                     expect.iter().for_each(|value| headers.add(EXPECT, value.as_bytes()));
-                    let has_none = matches!(method, Method::HEAD | Method::CONNECT);
-                    let ours = match BodyEncoder::of(body) {
-                        None => Ok("nothing".to_owned()),
-                        Some(_) if has_none => Err("body not allowed by method".to_owned()),
-                        Some(_) if expects_continue(&headers) => Ok("100".to_owned()),
-                        Some(mut encoder) if encoder.is_chunked() => {
-                            let mut last = [0; 16];
-                            assert!(!encoder.is_complete());
-                            let size = encoder.write_last_chunk(&mut last).unwrap();
-                            assert!(encoder.is_complete());
-                            Ok(format!("chunks, {:?}", String::from_utf8_lossy(&last[..size])))
-                        }
-                        Some(_) => Ok("bytes".to_owned()),
+                    let wanted = match method {
+                        Method::HEAD | Method::CONNECT => None,
+                        _ if waits => Some("100"),
+                        _ => Some(what),
                     };
-                    let engine = sent_by_engine(method.clone(), body, expect);
-                    assert_eq!(ours, engine, "{method} {body:?} {expect:?}");
+                    let got = after(&method, body, &headers);
+                    assert_eq!(got.clone().ok(), wanted, "{method} {body:?} {expect:?}: {got:?}");
                 }
             }
         }
@@ -346,13 +341,16 @@ mod tests {
 
     #[test]
     fn no_more_of_a_body_is_counted_than_its_head_announces() {
-        let mut encoder = BodyEncoder::of(BodyLength::Known(3)).unwrap();
-        assert!(encoder.count(2).is_ok() && !encoder.is_complete());
-        assert!(encoder.count(2).is_err() && encoder.write_last_chunk(&mut [0; 16]).is_err());
-        assert!(encoder.count(1).is_ok() && encoder.is_complete());
-        let mut encoder = BodyEncoder::of(BodyLength::Chunked).unwrap();
-        assert!(encoder.count(1).is_err());
-        assert!(encoder.write_last_chunk(&mut [0; 4]).is_err() && !encoder.is_complete());
+        let encoder = |length| {
+            let call = begin(&Method::POST, length, &Headers::default()).unwrap();
+            let Ok(AfterHead::Body(encoder)) = after_head(call) else { panic!() };
+            encoder
+        };
+        let mut counted = encoder(BodyLength::Known(3));
+        assert!(counted.count(2).is_ok() && !counted.is_complete());
+        assert!(counted.count(2).is_err() && !counted.is_complete());
+        assert!(counted.count(1).is_ok() && counted.is_complete());
+        assert!(encoder(BodyLength::Chunked).count(1).is_err());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(in crate::http) fn send_request_with_body(
     if message.body_follows && body.in_memory().is_some() {
         // One call sends the head and the beginning of the body.
         let head = write_head(transport, exchange, &message)?;
-        return match message.head_sent() {
+        return match message.head_sent()? {
             AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, head),
             AfterHead::Response | AfterHead::Await100(_) => Err(no_body_to_send()),
         };
@@ -67,7 +67,7 @@ fn send_head(
 ) -> Result<AfterHead, Stop> {
     let amount = write_head(transport, exchange, &message)?;
     transport.send(exchange, 0..amount, &[], message.body_follows)?;
-    let after = message.head_sent();
+    let after = message.head_sent()?;
     transport.request_is_whole = matches!(after, AfterHead::Response);
     Ok(after)
 }
@@ -100,7 +100,7 @@ fn await_continue(
         Ok(HeadEvent::Interim { .. }) | Err(Stop::Deadline(Timeout::None)) => None,
         Err(stop) => return Err(stop),
     };
-    match waiting.proceed(head.as_deref()) {
+    match waiting.proceed(head.as_deref())? {
         // The announced body is not sent, so the request stays incomplete.
         AfterHead::Response => Ok(SentRequest { early_head: head }),
         AfterHead::Body(encoder) => send_body(transport, exchange, encoder, body, 0),
