@@ -124,6 +124,17 @@ static inline int loop_goes_on(closed_loop *loop) {
     return loop->ended < warm_up + loop->requests;
 }
 
+/** How many bytes BODY stands for: N for "size=N", and else its own. */
+static inline size_t expected_size(const char *expected) {
+    return strncmp(expected, "size=", 5) == 0 ? strtoul(expected + 5, NULL, 10) : strlen(expected);
+}
+
+/** Whether a body is BODY: these bytes, or N of any kind for "size=N". */
+static inline int is_expected(const char *expected, const void *data, size_t size) {
+    return size == expected_size(expected) &&
+           (strncmp(expected, "size=", 5) == 0 || memcmp(data, expected, size) == 0);
+}
+
 /** As many descriptors as this process may have. */
 static inline void allow_descriptors(void) {
     struct rlimit files;

@@ -1,7 +1,7 @@
 /**
- * Many small GETs in flight at once, through a completion queue.
+ * Many GETs in flight at once, through a completion queue.
  *
- *     inflight hangup|apart|socket URL BODY IN-FLIGHT REQUESTS
+ *     inflight hangup|apart|socket URL BODY IN-FLIGHT REQUESTS [roots=FILE]
  *
  * hangup  one request handle that is submitted again and again; each completion brings the whole body. The thread that
  *         waits for completions does the work meanwhile (hangup_queue_set_caller_runs)
@@ -10,8 +10,9 @@
  * socket  a bare epoll loop over as many connections, which looks for the end of the head and for BODY after it: what
  *         is left of the CPU, and of the time, is the system's and the server's
  *
- * Each request that ended begins the next one, so that there are always IN-FLIGHT. All are answered with BODY, and have
- * ten seconds in all. The peers are inflight_curl.c, peers/inflight.go and peers/hyper, which take the same arguments.
+ * Each request that ended begins the next one, so that there are always IN-FLIGHT. All are answered with BODY (a
+ * text, or "size=N" for N bytes; the socket knows a text only), which the program gets as a whole, and have ten seconds in all.
+ * `roots` are certificates for https. The peers are inflight_curl.c, peers/inflight.go and peers/hyper, which take the same arguments.
  *
  * Prints requests a second and microseconds of CPU a request, of all threads of the process together.
  */
@@ -43,14 +44,13 @@ static void take(void) {
         stop("next: %s", hangup_status_text(status));
     }
     check((hangup_status)ended.status, url, &ended.error);
-    if (hangup_response_status_code(ended.response) != 200 || ended.data_size != strlen(expected) ||
-        memcmp(ended.data, expected, ended.data_size) != 0) {
+    if (hangup_response_status_code(ended.response) != 200 || !is_expected(expected, ended.data, ended.data_size)) {
         stop("status %d, %zu bytes", (int)hangup_response_status_code(ended.response), ended.data_size);
     }
     hangup_response_free(ended.response);
 }
 
-static void run_hangup(int32_t caller_runs) {
+static void run_hangup(int32_t caller_runs, const char *roots) {
     hangup_error *error = NULL;
     hangup_manager *manager = NULL;
     check(hangup_manager_new(NULL, &manager, &error), "manager", &error);
@@ -58,8 +58,12 @@ static void run_hangup(int32_t caller_runs) {
     check(hangup_manager_set_limit(manager, HANGUP_LIMIT_IDLE_PER_ORIGIN, HANGUP_NO_LIMIT, &error), "limit", &error);
     check(hangup_client_new(manager, &client, &error), "client", &error);
     check(hangup_client_set_timeout(client, HANGUP_TIMEOUT_TOTAL, 10000, &error), "timeout", &error);
+    if (roots != NULL) {
+        check(hangup_client_set_tls_roots_file(client, roots, &error), roots, &error);
+    }
     check(hangup_request_new("GET", url, &request, &error), url, &error);
-    check(hangup_request_set_buffer_body(request, 4096, &error), "whole", &error);
+    int64_t most = (int64_t)expected_size(expected) + 4096;
+    check(hangup_request_set_buffer_body(request, most, &error), "whole", &error);
     queue = hangup_queue_new();
     check(hangup_queue_set_caller_runs(queue, caller_runs, &error), "caller runs", &error);
     for (long i = 0; i < loop.in_flight; i++) {
@@ -162,7 +166,7 @@ static void run_socket(void) {
 
 int main(int argc, char **argv) {
     if (argc < 6) {
-        stop("usage: %s hangup|socket URL BODY IN-FLIGHT REQUESTS", argv[0]);
+        stop("usage: %s hangup|apart|socket URL BODY IN-FLIGHT REQUESTS [roots=FILE]", argv[0]);
     }
     url = argv[2];
     expected = argv[3];
@@ -172,9 +176,9 @@ int main(int argc, char **argv) {
     }
     allow_descriptors();
     if (strcmp(argv[1], "hangup") == 0) {
-        run_hangup(1);
+        run_hangup(1, option(argv, 6, "roots"));
     } else if (strcmp(argv[1], "apart") == 0) {
-        run_hangup(0);
+        run_hangup(0, option(argv, 6, "roots"));
     } else if (strcmp(argv[1], "socket") == 0) {
         run_socket();
     } else {

@@ -1,7 +1,7 @@
 /**
- * Many small GETs in flight at once with a multi handle of libcurl: inflight.c's peer.
+ * Many GETs in flight at once with a multi handle of libcurl: inflight.c's peer.
  *
- *     inflight_curl poll|epoll URL BODY IN-FLIGHT REQUESTS
+ *     inflight_curl poll|epoll URL BODY IN-FLIGHT REQUESTS [roots=FILE]
  *
  * poll   curl_multi_perform and curl_multi_poll, which look at every transfer each time
  * epoll  curl_multi_socket_action over an epoll loop of the program's own, which libcurl-multi(3) recommends for many
@@ -18,7 +18,7 @@
 typedef struct {
     CURL *easy;
     size_t got;
-    char body[4096];
+    char *body; /* room for what is expected */
 } transfer;
 
 static const char *url, *expected;
@@ -28,7 +28,7 @@ static long left; /* in flight, and at the end fewer and fewer */
 
 static size_t keep(char *data, size_t size, size_t count, void *user_data) {
     transfer *t = user_data;
-    if (t->got + size * count > sizeof t->body) {
+    if (t->got + size * count > expected_size(expected)) {
         return 0;
     }
     memcpy(t->body + t->got, data, size * count);
@@ -58,7 +58,7 @@ static void take_ended(void) {
         transfer *t = NULL;
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-        if (code != CURLE_OK || status != 200 || t->got != strlen(expected) || memcmp(t->body, expected, t->got) != 0) {
+        if (code != CURLE_OK || status != 200 || !is_expected(expected, t->body, t->got)) {
             stop("%s: %s, status %ld, %zu bytes", url, curl_easy_strerror(code), status, t->got);
         }
         check_multi(curl_multi_remove_handle(multi, easy));
@@ -147,12 +147,16 @@ int main(int argc, char **argv) {
     for (left = 0; left < loop.in_flight; left++) {
         CURL *easy = curl_easy_init();
         transfers[left].easy = easy;
+        transfers[left].body = malloc(expected_size(expected) + 1);
         curl_easy_setopt(easy, CURLOPT_URL, url);
         curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfers[left]);
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep);
         curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfers[left]);
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 10000L);
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+        if (option(argv, 6, "roots") != NULL) {
+            curl_easy_setopt(easy, CURLOPT_CAINFO, option(argv, 6, "roots"));
+        }
         begin(&transfers[left]);
     }
     if (by_epoll) {

@@ -24,11 +24,16 @@ build
 packed_bytes=4000000
 # memcpy is counted by its own instructions everywhere: callgrind counts each byte of `rep movsb`, which not every processor has.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824
+# On one processor with the server: how many responses come at once depends less on the machine's mood.
 together=
+if have taskset && taskset -c 0 true 2> /dev/null; then
+    together="taskset -c 0"
+fi
 serve packed
 versions="$("${RUSTC:-rustc}" --version | cut -d ' ' -f 1-2), $(valgrind --version)"
 for name in "$@"; do
-    arguments="$arguments --only=$name"
+    set -- "$@" --only="$name"
+    shift
 done
 # shellcheck disable=SC2086 # words
-"$python" benches/instructions.py $arguments --versions "$versions" bin="$built" $servers
+$together "$python" -B benches/instructions.py $arguments "$@" --versions "$versions" bin="$built" $servers

@@ -41,8 +41,14 @@ class Lines:
         return self.values.get(place, [])
 
     def clients(self, bench, work):
-        """The clients of lines `BENCH CLIENT WORK ...`, in their order."""
-        return list(dict.fromkeys(key[1] for key in self.values if len(key) == 4 and key[0] == bench and key[2] == work))
+        """The clients of lines `BENCH CLIENT WORK ...` or `BENCH CLIENT-WORK ...`, in their order, with those words."""
+        found = {}
+        for key in self.values:
+            if key[0] == bench and len(key) == 4 and key[2] == work:
+                found[key[1]] = key[1:3]
+            elif key[0] == bench and len(key) == 3 and key[1].endswith(f"-{work}"):
+                found[key[1].removesuffix(f"-{work}")] = key[1:2]
+        return found
 
     def median(self, *place):
         values = self.all(*place)
@@ -61,8 +67,8 @@ VALUES = {
     "peak_mb": ("most memory", "MB", True, ()),
     "over_ms": ("time", "ms", True, ()),
     "over_cpu_ms": ("CPU", "ms", True, ()),
-    "p50_ms": ("median latency", "ms", True, ()),
-    "p99_ms": ("99th percentile", "ms", True, ()),
+    "p50_ms": ("median latency at 60 % of aiohttp's most", "ms", True, ()),
+    "p99_ms": ("99th percentile of it", "ms", True, ()),
     "bytes": ("heap", "bytes", True, ()),
 }
 # Within this of the peer, a row is neither ahead nor behind.
@@ -161,19 +167,20 @@ class Comparisons:
         if not bench.works:
             for peer in bench.turns:
                 for name in values if peer != bench.ours else ():
-                    bound = bench.wanted.get(peer, None if peer in MEASURES else 1)
-                    bound = bench.wanted.get(f"{peer} {name}", bound)
+                    usual = bench.wanted.get(peer, None if peer in MEASURES else 1) if name == values[0] else 1
+                    bound = bench.wanted.get(f"{peer} {name}", usual)
                     bound = {"at_most" if less[name] else "at_least": bound}
                     yield from self.compared(bench.what, bench.name, name, peer, bench.ours, **bound)
             return
         for work, text in bench.works.items():
             for name in values:
-                for peer in self.lines.clients(bench.name, work):
-                    if peer != bench.ours:
-                        bound = bench.wanted.get(f"{work} {name}", bench.wanted.get(work, 1))
+                places = self.lines.clients(bench.name, work)
+                for peer, mode in places.items():
+                    if peer != bench.ours and bench.ours in places:
+                        bound = bench.wanted.get(f"{peer} {work} {name}", bench.wanted.get(work, 1))
                         bound = {"at_most" if less[name] else "at_least": bound}
                         what = f"{bench.what}, {text}"
-                        yield from self.compared(what, bench.name, name, (peer, work), (bench.ours, work), **bound)
+                        yield from self.compared(what, bench.name, name, mode, places[bench.ours], **bound)
 
 
 def all_rows(lines):
@@ -188,7 +195,6 @@ def all_rows(lines):
         "cancel": cancel_rows,
         "syscalls": system_call_rows,
         "python_get": python_rows,
-        "python_async": asyncio_rows,
     }
     for bench in rows.BENCHES:
         yield from make.of_bench(bench)
@@ -229,19 +235,6 @@ def idle_rows(lines, make):
 def python_rows(lines, make):
     for peer, bound in [("pycurl", 0.8), ("requests", 8), ("httpx", None)]:
         yield from make.compared("Python, small GET", "python_get", "rps", peer, at_least=bound)
-
-
-def asyncio_rows(lines, make):
-    """Rows of many requests in flight on one event loop."""
-    for count in 16, 100:
-        what, ours = f"asyncio, {count} in flight", f"hangup-{count}"
-        for peer, bound in [("aiohttp", 2), ("httpx", 10)]:
-            wanted = {"at_least": bound} if count == 100 else {}
-            yield from make.compared(what, "python_async", "rps", f"{peer}-{count}", ours=ours, **wanted)
-        load = f"{what}, 60 % of aiohttp's most"
-        yield from make.compared(load, "python_async", "p50_ms", f"aiohttp-{count}", ours=ours)
-        wanted = {"at_most": 1} if count == 100 else {}
-        yield from make.compared(load, "python_async", "p99_ms", f"aiohttp-{count}", ours=ours, **wanted)
 
 
 def shared_rows(lines, make):
@@ -368,7 +361,7 @@ def cancel_rows(lines, make):
 LABELS = {
     "own": "ureq's own pool",
     "curl": "curl easy",
-    "curl-large": "curl, 256 KiB buffer",
+    "curl-large": "curl, large buffer",
     "curl-lent": "curl easy, lent",
     "curl-multi": "curl multi",
     "curl-share": "curl's share object",
@@ -378,7 +371,7 @@ LABELS = {
     "one": "one such thread",
     "hyper": "hyper-util",
     "socket": "bare socket",
-    **{f"{peer}-{count}": peer for peer in ("aiohttp", "httpx") for count in (16, 100)},
+    **{f"{peer}-{work}": peer for peer in ("aiohttp", "httpx") for work in ("1", "16", "100", "pieces", "whole")},
 }
 
 

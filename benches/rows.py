@@ -11,10 +11,13 @@ that is said. In every round each benchmark's turns follow each other (A B A B).
 that each benchmark has one round; so that all ends.
 """
 
+import os
 import shlex
+import signal
 import string
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -31,7 +34,7 @@ class Bench:
     what: str = ""
     # What is compared, a word or several: see VALUES in report.py.
     value: str = "rps"
-    # The ratio that is wanted of each peer where it is not 1 (or of each work, or of "work value").
+    # The ratio that is wanted, where it is not 1: of a peer, of "peer value", or with works of "peer work value" and "work".
     wanted: dict = field(default_factory=dict)
     # Turns a round.
     times: int = 1
@@ -39,7 +42,7 @@ class Bench:
     together: bool = False
     # Measured once, after the rounds.
     once: bool = False
-    # For programs that print lines `CLIENT WORK name=value`: the texts of the works; `what` is before them.
+    # For programs that print lines `CLIENT WORK name=value` or `CLIENT-WORK name=value`: the texts of the works.
     works: dict = field(default_factory=dict)
     # The mode that is hangup's.
     ours: str = "hangup"
@@ -68,18 +71,27 @@ def tls(name, what, server, path, requests, **more):
     return get(name, what, f"{{{server}}}{path}", requests, options="roots={roots}", **more)
 
 
-def inflight(level, **more):
-    end = f"{{http}}/small ok. {level} 12000"
+def inflight(name, what, in_flight, requests, path="{http}/small", body="ok.", options="", measures=True, **more):
+    """Many GETs at once with each client."""
+    end = f"{path} {body} {in_flight} {requests} {options}"
     turns = {
         "hangup": f"{{bin}}/inflight hangup {end}",
         "curl-multi": f"{{bin}}/inflight_curl poll {end}",
         "go": f"{{go}}/inflight_go {end}",
         "hyper": f"{{hyper}}/inflight-hyper {end}",
-        "apart": f"{{bin}}/inflight apart {end}",
-        "epoll": f"{{bin}}/inflight socket {end}",
     }
-    wanted = {"curl-multi": 1.3, "go": 1.5, "hyper": 0.95}
-    return Bench(f"inflight_{level}", turns, f"{level:,} in flight", wanted=wanted, **more)
+    if measures:
+        turns |= {"apart": f"{{bin}}/inflight apart {end}", "epoll": f"{{bin}}/inflight socket {end}"}
+    return Bench(name, turns, what, **more)
+
+
+def upload(how, text, size, count, server="sink", peers=("curl", "curl-large", "hyper", "ureq"), value="mb_s", **more):
+    """The same body again and again, with each client."""
+    end = f"{{{server}}}/ {size} {count}" + (" {roots}" if server == "sink_tls" else "")
+    commands = {"hyper": "{hyper}/serial-hyper", "ureq": "{ureq}/serial-ureq"}
+    turns = {mode: f"{commands.get(mode, '{bin}/upload ' + mode)} {how} {end}" for mode in ("hangup", *peers)}
+    start = "upload_tls" if server == "sink_tls" else "upload"
+    return Bench(f"{start}_{how}_{size}", turns, f"upload of {text}", value, **more)
 
 
 def chunks(size, text, total, bodies):
@@ -126,7 +138,20 @@ BENCHES = [
     ),
     get("origins_1000", "1,000 origins in turn", "{origins}/small", 6000, options="origins=1000"),
     # New connections.
-    get("short", "a connection a request", "{short}/small", 3000),
+    Bench(
+        "short",
+        {
+            "hangup": "{bin}/short hangup short {http}/small 3 3000",
+            "curl": "{bin}/short curl short {http}/small 3 3000",
+            "ureq": "{ureq}/serial-ureq short {http}/small 3 3000",
+            "hyper": "{hyper}/serial-hyper short {http}/small 3 3000",
+            "socket": "{bin}/short socket short {http}/small 3 3000",
+        },
+        "a connection a request, the client closes",
+        together=True,
+        wanted={"ureq": 1.1},
+    ),
+    get("short_by_server", "a connection a request, the server closes", "{short}/small", 3000),
     tls("tls_cold_resumed", "TLS, a connection a request, resumed", "short_tls", "/small", 1000),
     tls("tls_cold_full", "TLS, a connection a request, full handshake", "full_tls", "/small", 400),
     # TLS on a kept connection.
@@ -155,6 +180,25 @@ BENCHES = [
     get("gzip", "100 MB body, gzip", "{packed}/packed", 1, "mb_s", ("curl", "ureq"), "decode=1", together=False),
     get("br", "100 MB body, br", "{br}/br/packed", 1, "mb_s", ("curl", "ureq"), "decode=1", together=False),
     get("zstd", "100 MB body, zstd", "{zstd}/zstd/packed", 2, "mb_s", ("curl",), "decode=1", together=False),
+    # Uploads.
+    upload("memory", "1 KiB, memory", 1024, 6000, value="rps", together=True),
+    *(
+        upload(how, f"{text}, {how}", size, count)
+        for size, text, count in [(1048576, "1 MiB", 150), (100_000_000, "100 MB", 3)]
+        for how in ("memory", "reader", "file", "chunked")
+    ),
+    # The others have no such body: curl's is the reader, which it calls back for.
+    Bench(
+        "upload_pushed_100000000",
+        {
+            "hangup": "{bin}/upload hangup pushed {sink}/ 100000000 3",
+            "curl": "{bin}/upload curl reader {sink}/ 100000000 3",
+        },
+        "upload of 100 MB, pushed by a second thread",
+        "mb_s",
+    ),
+    upload("memory", "100 MB over TLS, memory", 100_000_000, 2, "sink_tls"),
+    upload("reader", "100 MB over TLS, reader", 100_000_000, 2, "sink_tls"),
     Bench("large_file", {"hangup": "{bin}/large_file {http}/large {work}/state/large 4"}),
     Bench(
         "large_upload", {mode: f"{{bin}}/large_file upload {mode} {{work}}/files/large 4" for mode in ("file", "pushed", "reader")}
@@ -176,9 +220,16 @@ BENCHES = [
         },
     ),
     # In flight.
-    inflight(16),
-    inflight(256),
-    inflight(1000),
+    *(
+        inflight(f"inflight_{n}", f"{n:,} in flight", n, 12000, wanted={"curl-multi": 1.3, "go": 1.5, "hyper": 0.95})
+        for n in (16, 256, 1000)
+    ),
+    inflight(
+        "inflight_9000", "9,000 in flight", 9000, 20000, measures=False, value="rps peak_mb",
+        wanted={"hyper": 1.2, "hyper peak_mb": 0.5},
+    ),
+    inflight("inflight_1m", "1 MiB as a whole, 16 in flight", 16, 500, "{http}/1m", "size=1048576", measures=False),
+    inflight("inflight_tls", "TLS, 1,000 in flight", 1000, 12000, "{https}/small", options="roots={roots}", measures=False),
     # Threads with a queue each.
     *(
         Bench(
@@ -193,6 +244,14 @@ BENCHES = [
             ("waits", "two threads with a queue each, 16 in flight each"),
             ("drives", "two event loops with a queue each, 16 in flight each"),
         ]
+    ),
+    Bench(
+        "callers_share",
+        {"two": "{bin}/callers waits 2 16 20000 share", "one": "{bin}/callers waits 1 16 20000 share"},
+        "two threads with a queue each and one pool of connections",
+        "rps cpu_us",
+        wanted={"one rps": 1.5, "one cpu_us": 1.1},
+        ours="two",
     ),
     # Cancels.
     Bench("cancel", {"": "{bin}/cancel 100 {curls}"}),
@@ -219,7 +278,73 @@ BENCHES = [
     Bench("syscalls", {"": "sh benches/syscalls.sh {bin}/small_get {http}/small"}, once=True, needs=("strace",)),
     # Python; the programs take turns themselves.
     Bench("python_get", {"": "{python} benches/python_get.py {http}/small 0.2 3"}, together=True),
-    Bench("python_async", {"": "{python} benches/python_async.py {http}/small 0.25 2"}),
+    *(
+        Bench(
+            f"python_{name}",
+            {"": f"{{python}} benches/python_bodies.py {{http}} {{https}} {{roots}} 1 {' '.join(works)}"},
+            "Python",
+            "mbps peak_over_body" if name == "content" else "mbps",
+            works=works,
+        )
+        for name, works in [
+            (
+                "content",
+                {
+                    "content": "100 MB as bytes",
+                    "content_chunked": "100 MB as bytes, chunked",
+                    "content_tls": "100 MB as bytes, TLS",
+                },
+            ),
+            (
+                "stream",
+                {
+                    "stream": "100 MB in pieces",
+                    "stream_tls": "100 MB in pieces, TLS",
+                    "chunks": "100 MB in pieces of 100,000 bytes",
+                },
+            ),
+            (
+                "upload",
+                {
+                    "bytes": "POST of 100 MB, bytes",
+                    "bytearray": "POST of 100 MB, bytearray",
+                    "file": "POST of 100 MB, file",
+                    "iterator": "POST of 100 MB, iterator",
+                },
+            ),
+        ]
+    ),
+    Bench(
+        "python_start",
+        {"": "{python} benches/python_start.py {http}/small {https}/small {roots} 3"},
+        "Python, a new process",
+        "over_ms over_cpu_ms",
+        {f"pycurl {work} {name}": 1.3 for work in ("import", "get", "get_tls") for name in ("over_ms", "over_cpu_ms")},
+        works={"import": "import", "get": "the first response", "get_tls": "the first response, TLS"},
+    ),
+    Bench(
+        "python_async",
+        {"": "{python} benches/python_async.py {http}/small 0.25 2"},
+        "asyncio",
+        "rps p50_ms p99_ms",
+        {
+            "aiohttp 1 rps": 1.5,
+            **{f"aiohttp {n} rps": 5 for n in (16, 100)},
+            **{f"aiohttp {n} {name}": 0.5 for n in (1, 16, 100) for name in ("p50_ms", "p99_ms")},
+        },
+        works={str(n): f"{n} in flight" for n in (1, 16, 100)},
+    ),
+    *(
+        Bench(
+            f"python_async_{name}",
+            {"": f"{{python}} benches/python_async.py stream {{{server}}}/large 2 {options}"},
+            f"asyncio, 100 MB{text}",
+            "mb_s",
+            {"aiohttp pieces mb_s": least},
+            works={"pieces": "in pieces", "whole": "as bytes"},
+        )
+        for name, server, options, text, least in [("stream", "http", "", "", 1.5), ("stream_tls", "https", "{roots}", ", TLS", 1)]
+    ),
 ]
 
 
@@ -232,6 +357,29 @@ def chosen(names):
 
 def keys(bench, mode):
     return {key for _, key, _, _ in string.Formatter().parse(bench.turns[mode]) if key} | set(bench.needs)
+
+
+def run(command):
+    """What it printed, its exit status (None if it took too long), and the largest memory that it had, in bytes."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    late = threading.Event()
+
+    def end():
+        late.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(LONGEST_TURN, end)
+    timer.start()
+    try:
+        output = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return output, None if late.is_set() else process.returncode, used.ru_maxrss * 1024
 
 
 class Rounds:
@@ -251,16 +399,17 @@ class Rounds:
         command = shlex.split(bench.turns[mode].format(**words))
         if bench.together:
             command = shlex.split(words.get("together", "")) + command
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LONGEST_TURN)
-        except subprocess.TimeoutExpired:
+        output, status, peak = run(command)
+        if status is None:
             self.say(f"{bench.name} {mode} took longer than {LONGEST_TURN} s: its numbers are left out")
-            return
-        if done.returncode != 0:
+        elif status != 0:
             self.say(f"{bench.name} {mode} failed: its numbers are left out")
-            return
-        for line in done.stdout.splitlines():
-            print(bench.name, mode, line, file=self.lines, flush=True)
+        else:
+            for line in output.splitlines():
+                print(bench.name, mode, line, file=self.lines)
+            if mode:
+                print(bench.name, mode, f"peak_mb={peak / 1e6:.1f}", file=self.lines)
+            self.lines.flush()
 
     def say(self, text):
         if text not in self.said:

@@ -36,6 +36,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ "${1:-}" != --only ] || shift
+export PYTHONDONTWRITEBYTECODE=1
+"$python" benches/check.py >&2
 needs=$("$python" benches/rows.py needs "$@")
 needs_any() { # needs_any KEY...: whether the chosen benchmarks have one of them
     for key in "$@"; do

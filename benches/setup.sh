@@ -75,8 +75,10 @@ print(*[end.getsockname()[1] for end in ends])')
     [ $each -lt 10 ] || each=10
     [ $each -ge 1 ] || each=1
     write_nginx_conf "$@"
+    mkfifo "$work/state/alive"
+    exec 9<> "$work/state/alive"
     # shellcheck disable=SC2086 # words
-    ${together:-} nginx -e stderr -p "$work" -c nginx.conf &
+    ${together:-} nginx -e stderr -p "$work" -c nginx.conf 9>&- &
     started=$!
     tries=0
     until "$built/small_get" socket "http://127.0.0.1:$1/small" 1 0 > /dev/null 2>&1; do
@@ -88,14 +90,22 @@ print(*[end.getsockname()[1] for end in ends])')
         sleep 0.1
     done
     # It ends by itself after an hour, and with this shell.
-    "$built/chunk_server" 3600 > "$work/state/chunks" &
+    "$built/chunk_server" 3600 > "$work/state/chunks" 9>&- &
     started="$started $!"
-    until [ -s "$work/state/chunks" ]; do
-        sleep 0.1
+    # These end with their standard input, that is with this shell, too.
+    "$built/sink" < "$work/state/alive" > "$work/state/sink" 9>&- &
+    started="$started $!"
+    "$built/sink" "$work/cert.pem" "$work/key.pem" < "$work/state/alive" > "$work/state/sink_tls" 9>&- &
+    started="$started $!"
+    for server in chunks sink sink_tls; do
+        until [ -s "$work/state/$server" ]; do
+            sleep 0.1
+        done
     done
     servers="work=$work roots=$work/root.pem http=http://127.0.0.1:$1 https=https://127.0.0.1:$2
         full_tls=https://127.0.0.1:$3 short=http://127.0.0.1:$4 short_tls=https://127.0.0.1:$5 many=$6 each=$each
-        origins=http://127.0.0.1:$6 streams=$((each * origins)) chunks=http://127.0.0.1:$(cat "$work/state/chunks")"
+        origins=http://127.0.0.1:$6 streams=$((each * origins)) chunks=http://127.0.0.1:$(cat "$work/state/chunks")
+        sink=http://127.0.0.1:$(cat "$work/state/sink") sink_tls=https://127.0.0.1:$(cat "$work/state/sink_tls")"
     for coding in $codings; do
         servers="$servers $coding=http://127.0.0.1:$1"
     done

@@ -1,6 +1,6 @@
-// Many small GETs in flight at once with net/http: inflight.c's peer.
+// Many GETs in flight at once with net/http: inflight.c's peer.
 //
-//	inflight URL BODY IN-FLIGHT REQUESTS
+//	inflight URL BODY IN-FLIGHT REQUESTS [roots=FILE]
 //
 // A goroutine for each in flight, with a request that it sends again and again and a buffer of its own; one client for
 // all, with ten seconds a request and as many idle connections as there are goroutines (the default is two, which would
@@ -10,11 +10,14 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +41,14 @@ func used() usage {
 	return usage{time.Now(), seconds(cpu.Utime), seconds(cpu.Stime)}
 }
 
+// As is_expected in bench.h.
+func isExpected(expected string, body []byte) bool {
+	if size, sized := strings.CutPrefix(expected, "size="); sized {
+		return strconv.Itoa(len(body)) == size
+	}
+	return string(body) == expected
+}
+
 func get(client *http.Client, request *http.Request, buffer []byte, expected string) {
 	response, err := client.Do(request)
 	if err != nil {
@@ -53,14 +64,14 @@ func get(client *http.Client, request *http.Request, buffer []byte, expected str
 		}
 	}
 	response.Body.Close()
-	if err != io.EOF || response.StatusCode != 200 || string(buffer[:got]) != expected {
+	if err != io.EOF || response.StatusCode != 200 || !isExpected(expected, buffer[:got]) {
 		stop("status %d, %d bytes, %v", response.StatusCode, got, err)
 	}
 }
 
 func main() {
 	if len(os.Args) < 5 {
-		stop("usage: %s URL BODY IN-FLIGHT REQUESTS", os.Args[0])
+		stop("usage: %s URL BODY IN-FLIGHT REQUESTS [roots=FILE]", os.Args[0])
 	}
 	url, expected := os.Args[1], os.Args[2]
 	inFlight, _ := strconv.ParseInt(os.Args[3], 10, 64)
@@ -68,13 +79,24 @@ func main() {
 	if inFlight < 1 || requests < 1 {
 		stop("%d in flight, %d requests", inFlight, requests)
 	}
-	client := &http.Client{
-		Timeout: 10 * time.Second,
-		Transport: &http.Transport{
-			MaxIdleConnsPerHost: int(inFlight),
-			// It would ask for gzip, which the others don't.
-			DisableCompression: true,
-		},
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: int(inFlight),
+		// It would ask for gzip, which the others don't.
+		DisableCompression: true,
+	}
+	for _, argument := range os.Args[5:] {
+		pem, err := os.ReadFile(strings.TrimPrefix(argument, "roots="))
+		if err != nil {
+			stop("%v", err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: transport}
+	room := len(expected)
+	if size, sized := strings.CutPrefix(expected, "size="); sized {
+		room, _ = strconv.Atoi(size)
 	}
 	// As closed_loop in bench.h.
 	warmUp := 2*inFlight + 1000
@@ -89,7 +111,7 @@ func main() {
 			if err != nil {
 				stop("%v", err)
 			}
-			buffer := make([]byte, 4096)
+			buffer := make([]byte, room+4096)
 			for {
 				get(client, request, buffer, expected)
 				switch now := ended.Add(1); {

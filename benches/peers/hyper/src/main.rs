@@ -1,6 +1,6 @@
-//! Many small GETs in flight at once with hyper-util's client with a pool: a peer of `inflight.c`.
+//! Many GETs in flight at once with hyper-util's client with a pool: a peer of `inflight.c`.
 //!
-//!     inflight-hyper URL BODY IN-FLIGHT REQUESTS
+//!     inflight-hyper URL BODY IN-FLIGHT REQUESTS [roots=FILE]
 //!
 //! A task for each in flight, all on tokio's runtime of one thread; each request has ten seconds in all, by
 //! `tokio::time::timeout`. The pool keeps as many idle connections as there are, by default.
@@ -15,10 +15,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 
-type Pooled = Client<HttpConnector, Empty<Bytes>>;
+type Pooled = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 /// The clocks: the wall's, and seconds of this process's CPU in its own code and in the kernel.
 #[derive(Clone, Copy)]
@@ -67,20 +70,44 @@ fn stop(what: impl std::fmt::Display) -> ! {
     exit(1)
 }
 
+/// As is_expected in bench.h.
+fn is_expected(expected: &str, body: &[u8]) -> bool {
+    match expected.strip_prefix("size=") {
+        Some(size) => size.parse() == Ok(body.len()),
+        None => body == expected.as_bytes(),
+    }
+}
+
+/// Plain HTTP, and TLS with the roots of this file.
+fn connector(roots: Option<&str>) -> HttpsConnector<HttpConnector> {
+    let mut store = RootCertStore::empty();
+    if let Some(file) = roots {
+        for certificate in CertificateDer::pem_file_iter(file).unwrap_or_else(|error| stop(error)) {
+            let certificate = certificate.unwrap_or_else(|error| stop(error));
+            store.add(certificate).unwrap_or_else(|error| stop(error));
+        }
+    }
+    let tls = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    https.enable_http1().wrap_connector(tcp)
+}
+
 async fn get(client: &Pooled, url: &Uri, expected: &str) -> Result<(), String> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = url.clone();
     let response = client.request(request).await.map_err(|error| error.to_string())?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-    if status != 200 || body != expected.as_bytes() {
+    if status != 200 || !is_expected(expected, &body) {
         return Err(format!("status {status}, {} bytes", body.len()));
     }
     Ok(())
 }
 
-async fn run(url: Uri, expected: String, in_flight: u64, requests: u64) {
-    let client: Pooled = Client::builder(TokioExecutor::new()).build_http();
+async fn run(url: Uri, expected: String, in_flight: u64, requests: u64, roots: Option<&str>) {
+    let client: Pooled = Client::builder(TokioExecutor::new()).build(connector(roots));
     let state = Arc::new(ClosedLoop {
         warm_up: 2 * in_flight + 1000,
         requests,
@@ -126,9 +153,10 @@ async fn run(url: Uri, expected: String, in_flight: u64, requests: u64) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, url, expected, in_flight, requests] = &arguments[..] else {
-        stop("usage: inflight-hyper URL BODY IN-FLIGHT REQUESTS")
+    let [_, url, expected, in_flight, requests, options @ ..] = &arguments[..] else {
+        stop("usage: inflight-hyper URL BODY IN-FLIGHT REQUESTS [roots=FILE]")
     };
+    let roots = options.iter().find_map(|option| option.strip_prefix("roots="));
     let (Ok(url), Ok(in_flight), Ok(requests)) =
         (url.parse::<Uri>(), in_flight.parse(), requests.parse())
     else {
@@ -146,5 +174,5 @@ fn main() {
         .enable_all()
         .build()
         .unwrap_or_else(|error| stop(error));
-    runtime.block_on(run(url, expected.clone(), in_flight, requests));
+    runtime.block_on(run(url, expected.clone(), in_flight, requests, roots));
 }
