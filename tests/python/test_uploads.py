@@ -113,6 +113,7 @@ def test_the_memory_of_a_body_is_not_copied(serve):
             assert hangup.post({server.url!r}, content=content).status_code == 200
             file.seek(0)
             asyncio.run(send(content))
+        assert hangup.post({server.url!r}, files={{"file": ("name", array)}}).status_code == 200
         print((peak() - before) / size)
         """
     )
@@ -188,6 +189,15 @@ def test_a_form_with_files(moving, client, tmp_path):
         + "--limit--\r\n"
     )
     assert [body.decode() for body in moving.bodies()] == [expected, expected]
+
+
+def test_large_memory_in_a_form_is_sent_again_after_a_redirect(moving, client):
+    array = bytearray(bytes(range(256)) * 4000)
+    r = client.post(f"{moving.url}start", files=[("a", ("a", array)), ("b", ("b", memoryview(array)))])
+    assert (r.status_code, len(r.history)) == (200, 1)
+    first, second = moving.bodies()
+    assert first == second and first.count(bytes(array)) == 2
+    array.append(0)  # nothing refers to its memory
 
 
 def test_a_form_has_a_random_boundary_and_a_length(serve, client):

@@ -51,6 +51,17 @@ impl Loan {
         self.size
     }
 
+    /// Ends the loan on any thread.
+    fn give_back(self) {
+        let _ = Python::try_attach(|py| {
+            // The buffer first: it is never the last reference.
+            if let Some(buffer) = self.buffer {
+                buffer.release(py);
+            }
+            callback::release(py, self.owner);
+        });
+    }
+
     /// The loan as the data pointer of [`end`].
     pub fn into_raw(self) -> *mut c_void {
         Box::into_raw(Box::new(self)).cast()
@@ -70,18 +81,60 @@ impl<'py> FromPyObject<'_, 'py> for Loan {
     }
 }
 
+/// A loan that is read from its beginning to its end, as the data pointer of [`read`], [`rewind`] and [`end_reading`]. None of
+/// them but the last one needs the interpreter lock.
+pub struct Reading {
+    loan: Loan,
+    read: usize,
+}
+
+impl Reading {
+    pub fn of(loan: Loan) -> *mut c_void {
+        Box::into_raw(Box::new(Reading { loan, read: 0 })).cast()
+    }
+}
+
+/// Reads the next bytes of a loan.
+///
+/// # Safety
+/// `reading` comes from [`Reading::of`] and is used by one thread at a time; `into` has `room` writable bytes.
+pub unsafe extern "C" fn read(reading: *mut c_void, into: *mut u8, room: usize) -> i64 {
+    // SAFETY: by this function's contract.
+    let reading = unsafe { &mut *reading.cast::<Reading>() };
+    let count = (reading.loan.size() - reading.read).min(room);
+    // SAFETY: so many bytes are lent there and unread, and the library's memory is not Python's.
+    unsafe {
+        let unread = (reading.loan.address() as *const u8).add(reading.read);
+        std::ptr::copy_nonoverlapping(unread, into, count);
+    }
+    reading.read += count;
+    i64::try_from(count).unwrap_or(-1)
+}
+
+/// Goes back to the beginning of a loan.
+///
+/// # Safety
+/// `reading` comes from [`Reading::of`] and is used by one thread at a time.
+pub unsafe extern "C" fn rewind(reading: *mut c_void) -> i32 {
+    // SAFETY: by this function's contract.
+    unsafe { (*reading.cast::<Reading>()).read = 0 };
+    0
+}
+
+/// Ends the loan of a reading.
+///
+/// # Safety
+/// `reading` comes from [`Reading::of`] and is not used afterwards.
+pub unsafe extern "C" fn end_reading(reading: *mut c_void) {
+    // SAFETY: by this function's contract.
+    unsafe { Box::from_raw(reading.cast::<Reading>()) }.loan.give_back();
+}
+
 /// Ends a loan.
 ///
 /// # Safety
 /// `loan` comes from [`Loan::into_raw`] and is not used afterwards.
 pub unsafe extern "C" fn end(loan: *mut c_void) {
     // SAFETY: by this function's contract.
-    let loan = unsafe { Box::from_raw(loan.cast::<Loan>()) };
-    let _ = Python::try_attach(|py| {
-        // The buffer first: it is never the last reference.
-        if let Some(buffer) = loan.buffer {
-            buffer.release(py);
-        }
-        callback::release(py, loan.owner);
-    });
+    unsafe { Box::from_raw(loan.cast::<Loan>()) }.give_back();
 }

@@ -342,6 +342,19 @@ impl<'a, 'py> Request<'a, 'py> {
             let form = form.as_ptr();
             if let Some(loan) = Loan::of(&body)? {
                 let (data, size) = (loan.address() as *const u8, loan.size());
+                if size >= MIN_BORROWED {
+                    let (read, end) = (Some(loan::read as _), Some(loan::end_reading as _));
+                    let rewind: hangup_body_rewind_fn = Some(loan::rewind as _);
+                    let (data, size) = (loan::Reading::of(loan), size as i64);
+                    // SAFETY: a live form, texts that are NUL-terminated or NULL; the memory is lent until the library
+                    // calls `end`, which it does also if this call fails.
+                    self.checked(call(|error| unsafe {
+                        hangup_form_add_reader(
+                            form, name, read, rewind, end, data, size, file_name, kind, error,
+                        )
+                    }))?;
+                    continue;
+                }
                 // SAFETY: a live form, texts that are NUL-terminated or NULL, and bytes, which are copied.
                 self.checked(call(|error| unsafe {
                     hangup_form_add_bytes(form, name, data, size, file_name, kind, error)

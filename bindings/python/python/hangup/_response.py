@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._response_facts import ConnectionFacts, Download, InterimResponse, Redirect
     from ._timings import Timings
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 128 * 1024
 """How many bytes of a body one call of the library reads at most."""
 MIN_FULL = 16 * 1024
 MAX_FULL = 64 * 1024 * 1024
