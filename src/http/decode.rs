@@ -137,6 +137,14 @@ impl Content {
         }
     }
 
+    /// Whether more of it may be here after a read that was shorter than its room: over TLS, which gives it in records.
+    pub(crate) fn may_hold_more(&mut self) -> bool {
+        match self {
+            Self::Plain(body) => body.may_hold_more(),
+            Self::Decoded(_) => false,
+        }
+    }
+
     /// Whether it comes as it is on the wire. Then a read only writes to its buffer, which need not be initialised.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))

@@ -131,11 +131,16 @@ impl IncomingBody {
                 }
             }
             // A short read may have emptied the socket.
-            if self.running.as_mut().is_none_or(|running| !running.body.may_hold_more()) {
+            if !self.may_hold_more() {
                 break;
             }
         }
         Ok(Some(filled))
+    }
+
+    /// Whether more may be here after a read that was shorter than its room.
+    pub(crate) fn may_hold_more(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|running| running.body.may_hold_more())
     }
 
     /// Takes the connection of a response that hands it over.

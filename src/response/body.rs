@@ -105,7 +105,18 @@ impl ResponseBody {
         let Source { content, buffer } = self.source()?;
         match buffer {
             Some(buffer) => Ok(buffer.read(into)),
-            None => content.read(into),
+            None => {
+                let got = content.read(into)?;
+                if got < LARGE || into.len().saturating_sub(got) < LARGE || !content.may_hold_more() {
+                    return Ok(got);
+                }
+                // Over TLS a large body comes in records: those that are here belong to the same piece. The next read
+                // returns a failure, or the end.
+                match content.read_here(&mut into[got..]) {
+                    Ok(Some(more)) => Ok(got + more),
+                    Ok(None) | Err(_) => Ok(got),
+                }
+            }
         }
     }
 
@@ -472,6 +483,8 @@ fn no_room(what: &str) -> Error {
     Error::new(Kind::InvalidArgument, format!("{what} of 0 bytes can't tell data from the end"))
 }
 
+/// A piece that ended a read of TLS records, and room for which more are looked for.
+const LARGE: usize = 16 * 1024;
 /// How many bytes a submitted read allocates at first.
 const FIRST_ROOM: usize = 4 * 1024;
 /// How many it allocates at most.

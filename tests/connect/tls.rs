@@ -30,6 +30,7 @@ in_both_forms! {
     a_flood_of_session_tickets_does_not_delay_other_requests,
     the_alert_that_the_peer_sent_last_is_the_error,
     large_reads_return_all_data_that_came_before_an_end_or_a_broken_record,
+    a_large_read_returns_all_records_that_are_here,
 }
 
 fn secure(which: Certificate) -> Server {
@@ -65,6 +66,31 @@ fn large_reads_return_all_data_that_came_before_an_end_or_a_broken_record(form: 
             assert_eq!((all, outcome), (SIZE, kind), "with room for {room}");
         }
     }
+}
+
+fn a_large_read_returns_all_records_that_are_here(form: Form) {
+    const SIZE: usize = 20_000_000;
+    // More than what is received at once.
+    const MANY: usize = 64 * 1024;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let body = Step::Fill { bytes: SIZE as u64, byte: 'x' };
+    let script = vec![Step::head(), Step::send(&head), body, Step::Stall];
+    let server = Server::start_tls(Certificate::Good, Script::every(script));
+    let client = trusting(form.client());
+    let mut response = get(&client, &server.url("/")).unwrap();
+    let (mut into, mut all, mut largest) = (vec![0; 256 * 1024], 0, 0);
+    while all < SIZE {
+        if largest <= MANY {
+            // The server fills the system's buffers, which grow with what was read.
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let got = response.read(&mut into).unwrap();
+        assert!(got > 0 && into[..got].iter().all(|byte| *byte == b'x'));
+        (all, largest) = (all + got, largest.max(got));
+    }
+    assert_eq!(all, SIZE);
+    assert_eq!(response.read(&mut into).unwrap(), 0);
+    assert!(largest > MANY, "no read returned more than {largest} bytes");
 }
 
 /// A file for a certificate, of this process and form only.

@@ -23,7 +23,8 @@ class RequestOptions(TypedDict, total=False):
     """Sent in front of the client's headers; one of the same name replaces the client's, and None removes it. `Host` may be
     set; it has no influence on the connection. `Content-Length` announces the length of an iterable, which is checked."""
     content: Content | None
-    """The body: bytes, text, a path, an open file, an Upload or an iterable of bytes."""
+    """The body: bytes, a bytearray, a memoryview, text, a path, an open file, an Upload or an iterable of bytes. Large memory is
+    not copied: don't change it before the request is done."""
     data: FormData | None
     """The body: the fields of a form. Only one of `content`, `data` and `json` may be given, but `data` and `files` together
     are one form."""
