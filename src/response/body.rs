@@ -107,7 +107,8 @@ impl ResponseBody {
             Some(buffer) => Ok(buffer.read(into)),
             None => {
                 let got = content.read(into)?;
-                if got < LARGE || into.len().saturating_sub(got) < LARGE || !content.may_hold_more() {
+                if got < LARGE || into.len().saturating_sub(got) < LARGE || !content.may_hold_more()
+                {
                     return Ok(got);
                 }
                 // Over TLS a large body comes in records: those that are here belong to the same piece. The next read

@@ -1,14 +1,11 @@
 //! A whole body as a `bytes` object, of which there is no second copy at any time.
 //!
 //! A body of known length is read into the object. Its memory is address space until bytes come: a false Content-Length costs
-//! nothing. One of unknown length is collected in a `BytesIO`, whose buffer becomes the object.
+//! nothing. For one of unknown length the object becomes larger while the body comes.
 
 use std::ffi::c_void;
 
-use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use crate::failure::{Failure, call};
@@ -54,13 +51,13 @@ pub fn read_content<'py>(
 ) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
     match beginning {
         Some((bytes, true)) => return Ok(Ok(PyBytes::new(py, &bytes))),
-        Some((bytes, false)) => return read_growing(py, response, bytes, at_most),
+        Some((bytes, false)) => return read_growing(py, response, &bytes, at_most),
         None => {}
     }
     // SAFETY: a live response.
     match usize::try_from(unsafe { hangup_response_left(response.as_ptr()) }) {
         Ok(size) if size <= MAX_SIZE => read_known(py, response, size, at_most),
-        _ => read_growing(py, response, Vec::new(), at_most),
+        _ => read_growing(py, response, &[], at_most),
     }
 }
 
@@ -74,44 +71,32 @@ fn read_known<'py>(
     // An empty one has room for a byte as well: the call fails if the response was closed.
     let room = Room::new(py, size)?;
     let (at, most) = (room.address(), room.size());
-    let got = blocking(py, || fill(response, at, most, at_most))?;
-    // SAFETY: the library wrote that many bytes there.
-    Ok(got.map(|got| unsafe { room.filled(got) }))
+    match blocking(py, || fill(response, at, most, at_most))? {
+        // SAFETY: the library wrote that many bytes there.
+        Ok(got) => unsafe { room.filled(got) }.map(Ok),
+        Err(failure) => Ok(Err(failure)),
+    }
 }
 
-/// A body of unknown length, after its beginning. `BytesIO` grows with it, mostly without a copy, and gives its memory away
-/// at the end: the stable ABI of Python has no other way to make a `bytes` object larger. The bytes are read into memory that
-/// stays in the processor's cache, and copied from there.
+/// A body of unknown length, after its beginning. The object becomes larger with it.
 fn read_growing<'py>(
     py: Python<'py>,
     response: &Owned<hangup_response>,
-    mut piece: Vec<u8>,
+    beginning: &[u8],
     at_most: usize,
 ) -> PyResult<Result<Bound<'py, PyBytes>, Failure>> {
-    static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let whole = BYTES_IO.import(py, "_io", "BytesIO")?.call0()?;
-    let write = whole.getattr(intern!(py, "write"))?;
-    let mut is_first = piece.is_empty();
-    let mut ended = false;
+    let mut room = Room::new(py, beginning.len() + SMALL)?;
+    let mut size = beginning.len();
+    // SAFETY: a new object, which has room for that.
+    unsafe {
+        let to = room.address() as *mut u8;
+        std::ptr::copy_nonoverlapping(beginning.as_ptr(), to, size);
+    }
+    let mut is_first = beginning.is_empty();
     loop {
-        if !piece.is_empty() {
-            // SAFETY: the memory is not changed while the view exists, and `BytesIO` keeps none.
-            write.call1((unsafe { view(py, &piece) }?,))?;
-        }
-        if ended {
-            return Ok(Ok(whole.call_method0(intern!(py, "getvalue"))?.cast_into()?));
-        }
-        let room = if is_first { SMALL } else { PIECE };
-        let read: Result<bool, Failure> = blocking(py, || {
-            piece.clear();
-            piece.reserve_exact(room);
-            let got = fill(response, piece.as_mut_ptr() as usize, room, at_most)?.min(room);
-            // SAFETY: the library initialised that many bytes.
-            unsafe { piece.set_len(got) };
-            Ok(got < room)
-        })?;
-        ended = match read {
-            Ok(ended) => ended,
+        let (at, most) = (room.address() + size, room.size() - size);
+        let got = match blocking(py, || fill(response, at, most, at_most))? {
+            Ok(got) => got.min(most),
             // Another thread closed it between two reads.
             Err(failure) if !is_first && failure.status() == HANGUP_INVALID_STATE => {
                 let closed = "the response was closed (phase: read)";
@@ -119,23 +104,15 @@ fn read_growing<'py>(
             }
             Err(failure) => return Ok(Err(failure)),
         };
-        if is_first && ended {
-            return Ok(Ok(PyBytes::new(py, &piece)));
+        (size, is_first) = (size + got, false);
+        // SAFETY: the beginning and all that the library wrote behind it.
+        unsafe {
+            if got < most {
+                return room.filled(size).map(Ok);
+            }
+            // Twice as much: what is not used stays address space.
+            room = room.resized(size, size.saturating_add(size.min(MAX_SIZE)))?;
         }
-        is_first = false;
-    }
-}
-
-/// The bytes as a memoryview.
-///
-/// # Safety
-/// They live as long as the memoryview, and are not changed meanwhile.
-unsafe fn view<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let (at, size) = (bytes.as_ptr().cast_mut().cast(), bytes.len() as ffi::Py_ssize_t);
-    // SAFETY: the thread is attached; an owned reference, or NULL with an exception. The flag makes it read-only.
-    unsafe {
-        let view = ffi::PyMemoryView_FromMemory(at, size, ffi::PyBUF_READ);
-        Bound::from_owned_ptr_or_err(py, view)
     }
 }
 
@@ -157,7 +134,5 @@ fn fill(
 
 /// A body that is copied rather than read into its place, which saves a wait for the interpreter lock.
 const SMALL: usize = 64 * 1024;
-/// The largest object that is allocated before anything of a body has come.
+/// The largest object that is allocated before anything of a body has come, and by how much one grows at most.
 const MAX_SIZE: usize = 256 * 1024 * 1024;
-/// How much of a body of unknown length is read at once.
-const PIECE: usize = 512 * 1024;

@@ -41,7 +41,7 @@ pub fn read_piece<'py>(
     match failure {
         Some(failure) if got == 0 || !is_cut_off(&failure) => Ok(Err(failure)),
         // SAFETY: the library has written that many bytes.
-        failure => Ok(Ok((unsafe { room.filled(got) }, failure))),
+        failure => Ok(Ok((unsafe { room.filled(got) }?, failure))),
     }
 }
 

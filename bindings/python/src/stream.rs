@@ -38,7 +38,7 @@ impl Stream {
         });
         let got = read?.map_err(|failure| self.raise(py, failure))?;
         // SAFETY: the library has written that many bytes.
-        Ok(unsafe { piece.filled(got) })
+        unsafe { piece.filled(got) }
     }
 
     /// Sends all of it.

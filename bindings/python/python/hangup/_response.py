@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ._response_facts import ConnectionFacts, Download, InterimResponse, Redirect
     from ._timings import Timings
 
-READ_SIZE = 128 * 1024
-"""How many bytes of a body one call of the library reads at most."""
+READ_SIZE = 112 * 1024
+"""How many bytes of a body one call of the library reads at most: seven full records of TLS, and less than what malloc(3) asks
+the system for each time."""
 MIN_FULL = 16 * 1024
 MAX_FULL = 64 * 1024 * 1024
 """Chunks from this size to that one are read into their own memory. Smaller ones are cut out of what one read gives."""
