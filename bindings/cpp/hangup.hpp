@@ -1681,8 +1681,9 @@ public:
     /** Does the work that is ready, on this thread. Never waits. */
     void drive() const { detail::check(hangup_queue_drive(handle_.get())); }
     /**
-     * Whether a thread that waits in next() may do the work itself meanwhile: not in a program with signal handlers that
-     * look at the stack of the thread that they interrupt. See hangup_queue_set_caller_runs.
+     * Whether a thread that waits in next() may do the work itself meanwhile, and one that submits to a queue that is driven
+     * may begin it: not in a program with signal handlers that look at the stack of the thread that they interrupt. See
+     * hangup_queue_set_caller_runs.
      */
     void set_caller_runs(bool allowed) const {
         detail::check([&](auto error) { return hangup_queue_set_caller_runs(handle_.get(), allowed, error); });
