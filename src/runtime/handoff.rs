@@ -59,6 +59,11 @@ impl<T> LoopHandoff<T> {
         }
     }
 
+    /// The thread shall hand the loop over before its first round.
+    pub(super) fn want_first(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
     /// Whether the thread shall hand the loop over.
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
@@ -104,8 +109,9 @@ impl<T> LoopHandoff<T> {
         self.wanted.store(false, Ordering::Relaxed);
         state.location = LoopLocation::Free(event_loop);
         self.for_driver.notify_all();
-        drop(state);
+        // Under the lock, as the question in `try_take`: which of both comes last counts.
         ring();
+        drop(state);
         loop {
             has_work(true);
             loop {

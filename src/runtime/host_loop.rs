@@ -17,7 +17,7 @@ use super::sys::{Descriptor, DescriptorGroup};
 pub(crate) struct HostLoop {
     io_thread: Arc<IoThread>,
     /// Readable while there is something to do, or the other descriptor is readable.
-    group: DescriptorGroup,
+    group: Arc<DescriptorGroup>,
 }
 
 impl HostLoop {
@@ -27,21 +27,12 @@ impl HostLoop {
         if stackful::are_off() {
             return Ok(None);
         }
-        let io_thread = IoThread::start_for_host()?;
-        let group = DescriptorGroup::open().and_then(|group| {
-            group.add(io_thread.descriptor())?;
-            if let Some(beside) = beside {
-                group.add(beside)?;
-            }
-            Ok(group)
-        });
-        match group {
-            Ok(group) => Ok(Some(Arc::new(Self { io_thread, group }))),
-            Err(error) => {
-                io_thread.stop();
-                Err(error)
-            }
+        let group = Arc::new(DescriptorGroup::open()?);
+        if let Some(beside) = beside {
+            group.add(beside)?;
         }
+        let io_thread = IoThread::start_for_host(&group)?;
+        Ok(Some(Arc::new(Self { io_thread, group })))
     }
 
     /// What the host polls.

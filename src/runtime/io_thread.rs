@@ -4,7 +4,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mio::Poll;
@@ -13,7 +13,7 @@ use super::event_loop::{self, EventLoop};
 use super::handoff::LoopHandoff;
 use super::interest::Interest;
 use super::reactor::{Job, Reactor};
-use super::sys::{self, Descriptor, PollSlot};
+use super::sys::{self, DescriptorGroup, PollSlot};
 use super::thread;
 use super::wait_for::{WaitUntil, WakeReason};
 use super::wake_target::WakeTarget;
@@ -24,8 +24,8 @@ use crate::process::start_thread;
 pub(super) struct IoThread {
     reactor: Arc<Reactor>,
     handoff: LoopHandoff<OwnedLoop>,
-    /// The loop is a host's, which comes whenever the reactor's descriptor is readable.
-    for_host: bool,
+    /// The loop is a host's, which polls this group with the reactor's descriptor in it, and comes when it is readable.
+    host: Option<Weak<DescriptorGroup>>,
 }
 
 /// An event loop that can go from one thread to another, so that a thread that waits for completions can run
@@ -49,16 +49,24 @@ impl std::fmt::Debug for OwnedLoop {
 impl IoThread {
     /// Starts the thread.
     pub(super) fn start() -> io::Result<Arc<Self>> {
-        Self::start_with(Reactor::new()?, false)
+        Self::start_with(Reactor::new()?, None)
     }
 
-    /// Starts the thread of a loop that a host drives.
-    pub(super) fn start_for_host() -> io::Result<Arc<Self>> {
-        Self::start_with(Reactor::for_host()?, true)
+    /// Starts the thread of a loop that a host drives, which polls this group.
+    pub(super) fn start_for_host(group: &Arc<DescriptorGroup>) -> io::Result<Arc<Self>> {
+        let (reactor, poll) = Reactor::for_host()?;
+        group.add(reactor.descriptor())?;
+        Self::start_with((reactor, poll), Some(Arc::downgrade(group)))
     }
 
-    fn start_with((reactor, poll): (Arc<Reactor>, Poll), for_host: bool) -> io::Result<Arc<Self>> {
-        let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new(), for_host });
+    fn start_with(
+        (reactor, poll): (Arc<Reactor>, Poll),
+        host: Option<Weak<DescriptorGroup>>,
+    ) -> io::Result<Arc<Self>> {
+        let io_thread = Arc::new(Self { reactor, handoff: LoopHandoff::new(), host });
+        if io_thread.host.is_some() {
+            io_thread.handoff.want_first();
+        }
         let for_thread = Arc::clone(&io_thread);
         start_thread("hangup-io", None, move || {
             let reactor = Arc::clone(&for_thread.reactor);
@@ -78,16 +86,20 @@ impl IoThread {
     }
 
     fn run(&self, mut event_loop: OwnedLoop) {
+        let mut asked = false;
         while !event_loop.0.is_over() {
             event_loop.0.run(None, || !self.handoff.is_wanted() && !event_loop.0.is_over());
             if self.handoff.is_wanted() && !event_loop.0.is_over() {
-                event_loop = if self.for_host {
+                event_loop = if self.host.is_some() {
                     event_loop.0.rest();
-                    self.handoff.lend(
-                        event_loop,
-                        || self.reactor.ring(),
-                        |waits| self.has_work(waits),
-                    )
+                    let ring = || {
+                        self.let_host_poll(true);
+                        // The host that asked went on without it. The first time no host did.
+                        if std::mem::replace(&mut asked, true) {
+                            self.reactor.ring();
+                        }
+                    };
+                    self.handoff.lend(event_loop, ring, |waits| self.has_work(waits))
                 } else {
                     self.handoff.hand_over(event_loop)
                 };
@@ -103,14 +115,20 @@ impl IoThread {
         sys::poll(&mut slot, limit).is_ok_and(|ready| ready > 0)
     }
 
-    /// See [`Reactor::descriptor`].
-    pub(super) fn descriptor(&self) -> Descriptor {
-        self.reactor.descriptor()
+    /// Whether the reactor's descriptor counts in what the host polls.
+    fn let_host_poll(&self, counts: bool) {
+        if let Some(group) = self.host.as_ref().and_then(Weak::upgrade) {
+            group.set_polled(self.reactor.descriptor(), counts);
+        }
     }
 
     /// A host runs what is ready, on this thread, if the loop is free. Doesn't wait. Returns whether there is more.
     pub(super) fn visit(&self) -> bool {
-        let free = self.handoff.try_take(|| self.reactor.wake());
+        let free = self.handoff.try_take(|| {
+            // Until it is lent the thread sees to what is ready: the host would only find the loop taken, again and again.
+            self.let_host_poll(false);
+            self.reactor.wake();
+        });
         let Some(OwnedLoop(event_loop)) = free else { return false };
         event_loop.run_ready();
         let rests = event_loop.rest();
@@ -204,7 +222,7 @@ impl Driver {
         let reactor = &self.io_thread.reactor;
         self.needed = reactor.is_stopped() || reactor.jobs_under_way() > ours;
         // A host comes again when the descriptor says so, and else the thread.
-        self.needed &= !self.io_thread.for_host;
+        self.needed &= self.io_thread.host.is_none();
     }
 }
 
@@ -217,7 +235,7 @@ pub(crate) fn was_interrupted() -> bool {
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(event_loop) = self.event_loop.take() {
-            if self.io_thread.for_host {
+            if self.io_thread.host.is_some() {
                 event_loop.0.rest();
             }
             self.io_thread.handoff.leave(event_loop, self.needed);

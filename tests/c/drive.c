@@ -241,6 +241,35 @@ static long waits_of_all_threads(void) {
     return all;
 }
 
+/** A program that was away asks for its loop once, and is called when it is free: it does not turn until then. */
+static void a_program_that_comes_back_does_not_turn_in_vain(void) {
+    hangup_manager *manager = new_manager();
+    hangup_client *client = new_client(manager);
+    host self = new_host();
+    hangup_response_free(driven_get(&self, client, given("hello")));
+    int turns = 0, rounds = 30;
+    for (int round = 0; round < rounds; round++) {
+        hangup_response *response = driven_get(&self, client, given("large"));
+        /* The library's thread takes the loop, as more of the body comes. */
+        sleep_ms(25);
+        for (size_t whole = 0, got = 1; got > 0; whole += got) {
+            submit_read(response, 1000, self.queue, 6);
+            hangup_completion done;
+            while (!take(&self, &done)) {
+                CHECK(turn(&self, (int)SOON) > 0);
+                turns++;
+            }
+            CHECK_OK(done.status, done.error);
+            got = done.data_size;
+        }
+        hangup_response_free(response);
+    }
+    CHECK(turns < 40 * rounds);
+    end_host(&self);
+    hangup_client_free(client);
+    hangup_manager_free(manager);
+}
+
 /** Neither the program's thread nor one of the library's wakes while nothing happens. */
 static void nothing_wakes_while_nothing_happens(void) {
     hangup_manager *manager = new_manager();
@@ -484,6 +513,7 @@ int main(int argc, char **argv) {
     a_timeout_and_a_cancel_make_the_descriptor_readable();
     a_thread_does_the_work_while_the_program_is_away();
     what_a_waiting_call_leaves_is_shown();
+    a_program_that_comes_back_does_not_turn_in_vain();
     nothing_wakes_while_nothing_happens();
     what_is_closed_or_freed_ends();
     several_threads_drive_a_queue_each();

@@ -32,6 +32,15 @@ impl DescriptorGroup {
         if added == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Whether one that was added counts.
+    pub(crate) fn set_polled(&self, descriptor: Descriptor, counts: bool) {
+        let events = if counts { libc::EPOLLIN as u32 } else { 0 };
+        let mut event = libc::epoll_event { events, u64: 0 };
+        let (group, one) = (self.0.as_raw_fd(), descriptor.number());
+        // SAFETY: as in `add`. It fails only for one that was not added.
+        unsafe { libc::epoll_ctl(group, libc::EPOLL_CTL_MOD, one, &raw mut event) };
+    }
+
     pub(crate) fn descriptor(&self) -> Descriptor {
         Descriptor::of(&self.0)
     }
