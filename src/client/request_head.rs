@@ -72,7 +72,7 @@ fn origin_of(
         && request.connect.is_none()
         && !request.says_upgrade
         && mode != ConnectionMode::CloseAfter
-        && config.jar.is_none();
+        && config.jar.as_ref().is_none_or(|jar| !jar.has_any());
     let length = match body {
         BodyLength::None => None,
         BodyLength::Known(length) => Some(length),

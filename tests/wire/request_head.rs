@@ -113,6 +113,9 @@ fn q8_each_head_is_made_of_the_settings_of_its_time(form: Form) {
         }
     }
     client.set_cookies(true);
+    for _ in 0..3 {
+        check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\n");
+    }
     client.add_cookie(&url, "a=b").unwrap();
     check(&client, &mut get, "GET", "X: 1\r\nX: 2\r\nAccept: c\r\nCookie: a=b\r\n");
     client.set_cookies(false);
