@@ -474,8 +474,8 @@ typedef enum HANGUP_ENUM_TYPE {
     /** The TLS handshake. Default: 10 s. */
     HANGUP_TIMEOUT_TLS = 5,
     /**
-     * Sending the request: from one byte that the peer's system takes to the next. However slow the path is, it does not
-     * run out while bytes move. Default: 60 s.
+     * Sending the request: since the peer's system took a segment of it, or, if this is less than a second, since this
+     * system's buffer had room. So it does not run out on a slow path while data moves. Default: 60 s.
      */
     HANGUP_TIMEOUT_WRITE = 6,
     /** From the request's last byte to the whole response head. Default: 60 s. */

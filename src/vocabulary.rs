@@ -271,8 +271,8 @@ vocabulary! {
         Connect = 4 "connect",
         /// The TLS handshake. Default: 10 s.
         Tls = 5 "tls",
-        /// Sending the request: from one byte that the peer's system takes to the next. However slow the path is, it does not
-        /// run out while bytes move. Default: 60 s.
+        /// Sending the request: since the peer's system took a segment of it, or, if this is less than a second, since this
+        /// system's buffer had room. So it does not run out on a slow path while data moves. Default: 60 s.
         Write = 6 "write",
         /// From the request's last byte to the whole response head. Default: 60 s.
         Head = 7 "head",

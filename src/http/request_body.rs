@@ -442,6 +442,11 @@ impl BodyReader<'_> {
         at_once && self.left != Some(0)
     }
 
+    /// Whether it is a file of more than one small piece, which comes without waiting for the caller.
+    pub(super) fn is_large_file(&self) -> bool {
+        matches!(self.input, Input::File(_))
+    }
+
     fn read_input(
         &mut self,
         buffer: &mut Vec<u8>,

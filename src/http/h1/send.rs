@@ -118,7 +118,7 @@ fn send_body(
 ) -> Result<SentRequest, Stop> {
     let transfer = exchange.config.transfer.clone();
     let mut pace = Pace::begin(transfer.as_ref());
-    let mut large = false;
+    let mut large = body.is_large_file();
     while !encoder.is_complete() {
         let most = match &pace {
             None => usize::MAX,

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::buffers::IoBuffers;
 use super::codec::{HeadEvent, ReceivedHead};
@@ -197,16 +197,22 @@ impl Transport {
     }
 
     /// The system reports room only when much of its buffer is free (a third of it on Linux, of four megabytes), which takes
-    /// minutes on a slow path. So the write timeout counts from the last byte that left the buffer.
+    /// minutes on a slow path. So the write timeout counts from the last time at which a segment left the buffer.
     fn moved_meanwhile(&mut self, exchange: &Exchange, stall: Stall) -> Option<Stall> {
         let stream = self.stream()?;
         let queued = stream.queued()?;
-        if stall.until.timeout != Timeout::Write || queued >= stall.queued? {
+        let info = stream.tcp_info().unwrap_or_default();
+        // A peer that reads nothing gets the rest of its window some time later, by a probe (RFC 9293 section 3.8.6.1): less than
+        // a segment.
+        let least = info.send_mss.max(1);
+        let moved = stall.queued?.saturating_sub(queued);
+        let limit = exchange.timing().limit(Timeout::Write)?;
+        if stall.until.timeout != Timeout::Write || moved < least || limit < SHORTEST_COUNTED {
             return None;
         }
         let now = Instant::now();
         // A byte left it when the peer acknowledged it, at the latest with its last acknowledgement.
-        let ago = stream.tcp_info().map(|info| info.last_ack_received).unwrap_or_default();
+        let ago = info.last_ack_received;
         let began = now.checked_sub(ago).map_or(stall.began, |last| last.max(stall.began));
         let until = exchange.timing().step_since(began, now);
         (!until.has_come()).then_some(Stall {
@@ -452,6 +458,9 @@ impl Stall {
     }
 }
 
+/// In a shorter write timeout, a segment may leave the buffer to a peer that reads nothing: acknowledgements are delayed, and
+/// what the peer's system had no memory for is sent again.
+const SHORTEST_COUNTED: Duration = Duration::from_secs(1);
 /// How much of an upload is sent between two checks for input: a check is a system call.
 const CHECK_INTERVAL: u32 = 1024 * 1024;
 /// How much of a response's body is kept while the request is still being sent. A server that sends

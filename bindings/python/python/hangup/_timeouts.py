@@ -69,7 +69,8 @@ class Timeout:
     - `resolve`: resolving the host name. Default 10.
     - `connect`: connecting, all addresses together. Default 10.
     - `tls`: the TLS handshake. Default 10.
-    - `write`: sending the request, from one byte that the peer's system takes to the next. Default 60.
+    - `write`: sending the request, since the peer's system took a segment of it or, if this is less than a second,
+      since this system's buffer had room. Default 60.
     - `head`: from the request's last byte to the end of the response head. Default 60.
     - `read`: between two pieces of the body. Default 60.
 
