@@ -406,6 +406,13 @@ impl Drop for ResponseBody {
     }
 }
 
+/// The next body is read into its memory.
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        spare_memory::give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
 impl Buffer {
     fn left(&self) -> usize {
         self.bytes.len() - self.read
@@ -490,3 +497,16 @@ const LARGE: usize = 16 * 1024;
 const FIRST_ROOM: usize = 4 * 1024;
 /// How many it allocates at most.
 const MAX_PIECE: usize = 256 * 1024;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_buffered_body_is_used_again() {
+        let bytes = vec![0; 1_234_567];
+        let at = bytes.as_ptr();
+        drop(Buffer { bytes, read: 0 });
+        assert_eq!(spare_memory::take(1_234_567).unwrap().as_ptr(), at);
+    }
+}
