@@ -507,6 +507,7 @@ mod tests {
         let bytes = vec![0; 1_234_567];
         let at = bytes.as_ptr();
         drop(Buffer { bytes, read: 0 });
-        assert_eq!(spare_memory::take(1_234_567).unwrap().as_ptr(), at);
+        let again = spare_memory::take(1_234_567).unwrap();
+        assert_eq!(again.as_ptr(), at);
     }
 }
