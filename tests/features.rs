@@ -15,7 +15,7 @@ const COLUMNS: [&str; 6] = ["feature", "hangup", "libcurl", "Go", "requests", "h
 const NOT_IN_CPP: [&str; 2] = ["hangup_error_status", "hangup_version"];
 
 /// What the extension module of Python does not call, because Python has it otherwise.
-const NOT_IN_PYTHON: [&str; 20] = [
+const NOT_IN_PYTHON: [&str; 19] = [
     // Settings and requests are values of Python: keyword arguments, `TLS`, `RequestInfo`; clients are made and not changed.
     "hangup_client_clear_connect_to",
     "hangup_client_get",
@@ -39,8 +39,6 @@ const NOT_IN_PYTHON: [&str; 20] = [
     // All header fields are taken at once.
     "hangup_response_header",
     "hangup_response_header_value",
-    // An event loop polls a descriptor.
-    "hangup_queue_set_caller_runs",
 ];
 
 /// Functions that need no row: they end, share or copy a handle, name a value, or count what another function returns.

@@ -46,6 +46,12 @@ impl Port {
         // SAFETY: a live queue.
         let driven = unsafe { hangup_queue_drive_fd(queue.as_ptr()) };
         let drives = driven >= 0;
+        if drives {
+            // A request that is alone is sent in the call that submits it: the loop need not turn for it.
+            // SAFETY: a live queue.
+            call(|error| unsafe { hangup_queue_set_caller_runs(queue.as_ptr(), 1, error) })
+                .or_raise(py)?;
+        }
         // Without a descriptor or a thread for that, threads of the library do the work.
         // SAFETY: a live queue.
         let fd = if drives { driven } else { unsafe { hangup_queue_fd(queue.as_ptr()) } };
@@ -141,7 +147,10 @@ impl Port {
             return Err(Failure::local(HANGUP_FORKED, forked));
         }
         let tag = self.table().insert(pending);
-        submit(self.queue.as_ptr(), tag).map(|()| tag).inspect_err(|_| {
+        let begin = WithoutLock(|| submit(self.queue.as_ptr(), tag));
+        // As in `drive`: the call may begin the work.
+        let submitted = Python::attach(|py| py.detach(move || begin.call()));
+        submitted.map(|()| tag).inspect_err(|_| {
             // In two statements: the future is dropped without the mutex, as it may run a finalizer.
             let refused = self.table().remove(tag);
             drop(refused);
@@ -228,6 +237,19 @@ impl Drop for Port {
         }
         // SAFETY: a live queue.
         unsafe { hangup_queue_close(self.queue.as_ptr()) };
+    }
+}
+
+/// A call of the library, to be made without the interpreter lock on the thread that has made it.
+struct WithoutLock<F>(F);
+
+// SAFETY: it stays on its thread. It uses no Python object, but handles, which live as long as the caller's borrows of their
+// owners, and copies of numbers.
+unsafe impl<F> Send for WithoutLock<F> {}
+
+impl<T, F: FnOnce() -> T> WithoutLock<F> {
+    fn call(self) -> T {
+        (self.0)()
     }
 }
 
