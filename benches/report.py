@@ -177,7 +177,7 @@ class Comparisons:
                 places = self.lines.clients(bench.name, work)
                 for peer, mode in places.items():
                     if peer != bench.ours and bench.ours in places:
-                        bound = bench.wanted.get(f"{peer} {work} {name}", bench.wanted.get(work, 1))
+                        bound = bench.wanted.get(f"{peer} {work} {name}", bench.wanted.get(name, 1))
                         bound = {"at_most" if less[name] else "at_least": bound}
                         what = f"{bench.what}, {text}"
                         yield from self.compared(what, bench.name, name, mode, places[bench.ours], **bound)
@@ -396,8 +396,7 @@ def summary(found):
         for b, row in behind:
             yield f"- behind: {row.what}, {row.peer}: {b:.2f} of it"
         yield ""
-    unmet = [row for row in found if "no" in row.met]
-    yield f"Wanted and not met: {len(unmet)}" + "".join(f"; {row.what}, {row.peer}" for row in unmet) + "."
+    yield f"Wanted and not met: {sum('no' in row.met for row in found)} of {sum(bool(row.wanted) for row in found)}."
 
 
 def main():
