@@ -43,7 +43,8 @@ ROWS = [
     ("submitted POST of 1 KiB, memory", "{bin}/upload submitted memory {sink}/ 1024 {n}", 500, 1500),
     *(
         (f"upload of 1 MiB, {how}", f"{{bin}}/upload hangup {how} {{sink}}/ 1048576 {{n}}", 50, 250)
-        for how in ("memory", "reader", "file", "chunked", "pushed")
+        # Not one that a second thread writes: how often the threads wait for each other is different each time.
+        for how in ("memory", "reader", "file", "chunked")
     ),
     ("upload of 1 MiB over TLS, memory", "{bin}/upload hangup memory {sink_tls}/ 1048576 {n} {roots}", 10, 40),
     ("1 MiB in chunks of 16 bytes", "{bin}/get hangup {chunks}/chunks/16/1048576 {n} 1", 2, 12),
@@ -118,8 +119,8 @@ def main():
             worse.append(f"{text}: {ratio:.2f} of the table's {before:,}")
         elif ratio and ratio < 2 - WORSE:
             better.append(f"{text}: {ratio:.2f} of the table's {before:,}")
-    for title, rows in [("better by more than 5 %", better), ("WORSE by more than 5 %", worse)]:
-        print(f"{len(rows)} rows are {title}" + "".join(f"\n    {row}" for row in rows))
+    for title, rows in [("Better by more than 5 %", better), ("WORSE by more than 5 %", worse)]:
+        print(f"{title}: {len(rows)}" + "".join(f"\n    {row}" for row in rows))
     if options.write:
         write_table({**table, **found}, options.versions)
         return 0

@@ -278,6 +278,18 @@ BENCHES = [
     Bench("syscalls", {"": "sh benches/syscalls.sh {bin}/small_get {http}/small"}, once=True, needs=("strace",)),
     # Python; the programs take turns themselves.
     Bench("python_get", {"": "{python} benches/python_get.py {http}/small 0.2 3"}, together=True),
+    Bench(
+        "python_small",
+        {"": "{python} benches/python_small.py {http}/small {https}/small {sink}/ {roots} 0.2 2"},
+        "Python",
+        works={
+            "get": "small GET of a client",
+            "get_tls": "small GET of a client, TLS",
+            "post_json": "small POST of JSON",
+            "module_get": "small GET by the module's function",
+            "threads": "small GETs by 16 threads",
+        },
+    ),
     *(
         Bench(
             f"python_{name}",
