@@ -36,9 +36,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ "${1:-}" != --only ] || shift
-export PYTHONDONTWRITEBYTECODE=1
-"$python" benches/check.py >&2
-needs=$("$python" benches/rows.py needs "$@")
+"$python" -B benches/check.py >&2
+needs=$("$python" -B benches/rows.py needs "$@")
 needs_any() { # needs_any KEY...: whether the chosen benchmarks have one of them
     for key in "$@"; do
         case " $needs " in *" $key "*) return 0 ;; esac
@@ -111,5 +110,5 @@ needs_any ureq && versions="$versions$(locked ureq ureq)"
 serve "$needs"
 lines=$work/lines
 # shellcheck disable=SC2086 # words
-"$python" benches/rows.py measure "$rounds" "${LIMIT:-900}" "$lines" ${together:+"together=$together"} $words $servers -- "$@"
-"$python" benches/report.py $write --versions "$versions" "$lines"
+"$python" -B benches/rows.py measure "$rounds" "${LIMIT:-900}" "$lines" ${together:+"together=$together"} $words $servers -- "$@"
+"$python" -B benches/report.py $write --versions "$versions" "$lines"

@@ -141,13 +141,17 @@ for i in range(1, $origins + 2):
     headers=$("$python" -c '
 for i in range(22):
     print(f"add_header X-Header-{i} \"the value of header number {i}\";")')
+    # Twice the 9,000 in flight as well: those of the last client may not be closed yet when the next one begins.
+    slots=$((each * origins + 12200))
+    most=$((slots + 100))
+    [ $most -le "$files" ] || most=$files
     cat > "$work/nginx.conf" << END
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile $((each * origins + 2300));
+worker_rlimit_nofile $most;
 pid state/pid;
 error_log stderr error;
-events { worker_connections $((each * origins + 2200)); }
+events { worker_connections $slots; }
 http {
     access_log off;
     default_type application/octet-stream;
