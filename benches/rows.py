@@ -181,7 +181,7 @@ BENCHES = [
     get("br", "100 MB body, br", "{br}/br/packed", 1, "mb_s", ("curl", "ureq"), "decode=1", together=False),
     get("zstd", "100 MB body, zstd", "{zstd}/zstd/packed", 2, "mb_s", ("curl",), "decode=1", together=False),
     # Uploads.
-    upload("memory", "1 KiB, memory", 1024, 6000, value="rps", together=True),
+    upload("memory", "1 KiB, memory", 1024, 6000, "sink_near", value="rps", together=True),
     *(
         upload(how, f"{text}, {how}", size, count)
         for size, text, count in [(1048576, "1 MiB", 150), (100_000_000, "100 MB", 3)]
@@ -280,8 +280,9 @@ BENCHES = [
     Bench("python_get", {"": "{python} benches/python_get.py {http}/small 0.2 3"}, together=True),
     Bench(
         "python_small",
-        {"": "{python} benches/python_small.py {http}/small {https}/small {sink}/ {roots} 0.2 2"},
+        {"": "{python} benches/python_small.py {http}/small {https}/small {sink_near}/ {roots} 0.2 2"},
         "Python",
+        together=True,
         works={
             "get": "small GET of a client",
             "get_tls": "small GET of a client, TLS",

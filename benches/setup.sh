@@ -97,7 +97,10 @@ print(*[end.getsockname()[1] for end in ends])')
     started="$started $!"
     "$built/sink" "$work/cert.pem" "$work/key.pem" < "$work/state/alive" > "$work/state/sink_tls" 9>&- &
     started="$started $!"
-    for server in chunks sink sink_tls; do
+    # shellcheck disable=SC2086 # words
+    ${together:-} "$built/sink" < "$work/state/alive" > "$work/state/sink_near" 9>&- &
+    started="$started $!"
+    for server in chunks sink sink_tls sink_near; do
         until [ -s "$work/state/$server" ]; do
             sleep 0.1
         done
@@ -105,7 +108,8 @@ print(*[end.getsockname()[1] for end in ends])')
     servers="work=$work roots=$work/root.pem http=http://127.0.0.1:$1 https=https://127.0.0.1:$2
         full_tls=https://127.0.0.1:$3 short=http://127.0.0.1:$4 short_tls=https://127.0.0.1:$5 many=$6 each=$each
         origins=http://127.0.0.1:$6 streams=$((each * origins)) chunks=http://127.0.0.1:$(cat "$work/state/chunks")
-        sink=http://127.0.0.1:$(cat "$work/state/sink") sink_tls=https://127.0.0.1:$(cat "$work/state/sink_tls")"
+        sink=http://127.0.0.1:$(cat "$work/state/sink") sink_near=http://127.0.0.1:$(cat "$work/state/sink_near")
+        sink_tls=https://127.0.0.1:$(cat "$work/state/sink_tls")"
     for coding in $codings; do
         servers="$servers $coding=http://127.0.0.1:$1"
     done
