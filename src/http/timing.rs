@@ -55,7 +55,7 @@ impl Timing {
         WaitUntil::of(self.deadline(now, timeout_of(phase)), now)
     }
 
-    /// A phase begins that may need no wait. A wait in it uses [`step`](Self::step).
+    /// A phase begins that may need no wait. A wait in it uses [`step_since`](Self::step_since).
     pub(super) fn enter(&self, phase: Phase, now: Instant) {
         self.enter_at(phase, self.since_start(now));
     }
@@ -73,13 +73,7 @@ impl Timing {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// A step within the current phase begins: it has the phase's timeout for itself.
-    pub(super) fn step(&self) -> WaitUntil {
-        let now = Instant::now();
-        self.step_since(now, now)
-    }
-
-    /// A step that began then, which may be before now.
+    /// A step within the current phase, which began then: it has the phase's timeout for itself.
     pub(super) fn step_since(&self, began: Instant, now: Instant) -> WaitUntil {
         WaitUntil::of(self.deadline(began, timeout_of(self.phase())), now)
     }

@@ -13,6 +13,7 @@ use super::silence::{Awaited, first_look, wait_in_silence};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::http::request_body::BodyReader;
+use crate::http::timing::Timing;
 use crate::manager::Lease;
 use crate::net::Stop;
 use crate::net::socket::InUse;
@@ -37,6 +38,8 @@ pub(in crate::http) struct Transport {
     pub(super) request_is_whole: bool,
     /// The peer does not want the rest of the request's body.
     pub(super) upload_cut: bool,
+    /// What was sent last found room without a wait, which was made by what moved then.
+    moved_at: Option<Instant>,
     /// Bytes that were sent since it was last checked whether the peer sends something.
     unchecked: u32,
     /// A final head that came while the body of the request was being sent.
@@ -68,6 +71,7 @@ impl Transport {
             interim: Vec::new(),
             request_is_whole: false,
             upload_cut: false,
+            moved_at: None,
             unchecked: 0,
             early_head: None,
             must_close: false,
@@ -105,6 +109,7 @@ impl Transport {
         let mut sent = 0;
         // The write timeout counts from the last byte that was taken, whatever the peer sends meanwhile.
         let stalled: Cell<Option<Stall>> = Cell::new(None);
+        let moved_at = Cell::new(self.moved_at.take());
         while sent < amount {
             // A send that always finds room never waits, and so never reaches its deadline.
             exchange.check()?;
@@ -123,7 +128,10 @@ impl Transport {
             let until = |moved: bool, socket: &InUse<'_>| {
                 let stall = match stalled.get() {
                     Some(stall) if !moved => stall.later(),
-                    _ => Stall::begin(timing.step(), looks, socket.queued()),
+                    stall => {
+                        let since = stall.and_then(|stall| stall.moved_at).or(moved_at.take());
+                        Stall::begin(timing, since, looks, socket.queued())
+                    }
                 };
                 stalled.set(Some(stall));
                 stall.until_look()
@@ -131,7 +139,9 @@ impl Transport {
             match stream.send(first, rest, body_follows, listen, &until) {
                 Ok(Sending::Took(took)) => {
                     sent += took;
-                    stalled.set(None);
+                    if let Some(at) = stalled.take().and_then(|stall| stall.moved_at) {
+                        moved_at.set(Some(at));
+                    }
                     exchange.bytes_sent += took as u64;
                     yield_if_due();
                     let took = u32::try_from(took).unwrap_or(u32::MAX);
@@ -155,6 +165,7 @@ impl Transport {
                 Err(stop) => return Err(stop),
             }
         }
+        self.moved_at = moved_at.get();
         Ok(sent)
     }
 
@@ -215,12 +226,8 @@ impl Transport {
         let ago = info.last_ack_received;
         let began = now.checked_sub(ago).map_or(stall.began, |last| last.max(stall.began));
         let until = exchange.timing().step_since(began, now);
-        (!until.has_come()).then_some(Stall {
-            began,
-            until,
-            looks: stall.looks,
-            queued: Some(queued),
-        })
+        let (looks, queued, moved_at) = (stall.looks, Some(queued), Some(began));
+        (!until.has_come()).then_some(Stall { began, until, looks, queued, moved_at })
     }
 
     /// Waits until the body of the request has more, or until that time; returns earlier if the peer sends something,
@@ -441,15 +448,22 @@ struct Stall {
     looks: bool,
     /// Bytes that waited in the system when it began.
     queued: Option<u32>,
+    /// When a segment left the buffer, if that is why it is not over, and nothing was waited for since.
+    moved_at: Option<Instant>,
 }
 
 impl Stall {
-    fn begin(until: WaitUntil, looks: bool, queued: Option<u32>) -> Self {
-        Self { began: until.now, until, looks, queued }
+    /// It begins now, or began at an earlier time.
+    fn begin(timing: &Timing, since: Option<Instant>, looks: bool, queued: Option<u32>) -> Self {
+        let now = Instant::now();
+        let began = since.unwrap_or(now);
+        let until = timing.step_since(began, now);
+        Self { began, until, looks, queued, moved_at: None }
     }
 
+    /// For the next wait of it.
     fn later(self) -> Self {
-        Self { until: self.until.later(), ..self }
+        Self { until: self.until.later(), moved_at: None, ..self }
     }
 
     /// The time of the look, if that comes before the timeout.
