@@ -322,12 +322,17 @@ impl HappyEyeballs {
             (reason, fds.iter().map(|one| (one.ready, one.broken)).collect::<Vec<_>>())
         };
         match reason {
-            WakeReason::Ready { .. } => {}
+            WakeReason::Ready { .. } => self.take_ended(&ready),
             WakeReason::Deadline if context.deadline.at.is_none_or(|at| Instant::now() < at) => {
-                return Ok(None);
+                Ok(None)
             }
-            reason => return context.check(reason).map(|()| None),
+            reason => context.check(reason).map(|()| None),
         }
+    }
+
+    /// Attempts ended: for each one in progress, whether it is ready, and whether it is broken.
+    #[inline(never)] // Keeps its frame out of the wait.
+    fn take_ended(&mut self, ready: &[(bool, bool)]) -> Result<Option<Arc<Socket>>, Stop> {
         let mut lost = Vec::new();
         for index in (0..self.running.len()).rev() {
             let (true, broken) = ready[index] else { continue };
