@@ -33,7 +33,7 @@ use super::sys::{interface_index, is_exhaustion, is_forbidden};
 use super::tls::{self, Tls};
 use super::wait_context::WaitContext;
 use crate::error::Error;
-use crate::runtime::Notify;
+use crate::runtime::{Notify, on_thread_stack};
 use crate::timeouts::Deadline;
 use crate::vocabulary::{AddressFamily, Kind, Phase, TraceType};
 
@@ -440,8 +440,11 @@ impl Dial {
                 small.filter(|to| paths.needs_small_segments(*to, &path.1, now)).collect();
             (paths.winner(&path, now), small)
         });
-        let mut attempts =
-            Box::new(HappyEyeballs::between(addresses, route, self.config.keep_alive, known));
+        let keep_alive = self.config.keep_alive;
+        // An address is large in the system's form, and each one is moved several times.
+        let mut attempts = on_thread_stack(|| {
+            Box::new(HappyEyeballs::between(addresses, route, keep_alive, known))
+        });
         if self.config.small_segments {
             attempts.use_small_segments(SmallSegments::ToAll);
         } else if !small.is_empty() {
