@@ -338,6 +338,20 @@ typedef struct {
     const char *url;
 } caller;
 
+/** Four threads do the work at once. Afterwards no connection is in use. */
+static void run_in_threads(void *(*work)(void *), hangup_manager *manager, hangup_client *client) {
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    caller argument = {client, given("hello")};
+    for (int i = 0; i < THREADS; i++) {
+        start(&threads[i], work, &argument);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        join(threads[i]);
+    }
+    CHECK_NUMBER(0, stats_of(manager).in_use);
+}
+
 static void *drives(void *argument) {
     caller *self = argument;
     host loop = new_host();
@@ -353,16 +367,7 @@ static void *drives(void *argument) {
 static void several_threads_drive_a_queue_each(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
-    enum { THREADS = 4 };
-    pthread_t threads[THREADS];
-    caller argument = {client, given("hello")};
-    for (int i = 0; i < THREADS; i++) {
-        start(&threads[i], drives, &argument);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        join(threads[i]);
-    }
-    CHECK_NUMBER(0, stats_of(manager).in_use);
+    run_in_threads(drives, manager, client);
     hangup_client_free(client);
     hangup_manager_free(manager);
 }
@@ -393,16 +398,7 @@ static void *waits(void *argument) {
 static void several_threads_wait_for_a_queue_each(void) {
     hangup_manager *manager = new_manager();
     hangup_client *client = new_client(manager);
-    enum { THREADS = 4 };
-    pthread_t threads[THREADS];
-    caller argument = {client, given("hello")};
-    for (int i = 0; i < THREADS; i++) {
-        start(&threads[i], waits, &argument);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        join(threads[i]);
-    }
-    CHECK_NUMBER(0, stats_of(manager).in_use);
+    run_in_threads(waits, manager, client);
     /* Of 3,200 requests few had to dial. */
     CHECK(stats_of(manager).opened < 320);
     hangup_client_free(client);

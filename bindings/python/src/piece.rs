@@ -45,7 +45,7 @@ pub fn read_piece<'py>(
     }
 }
 
-/// Whether the body was cut off or is malformed, which is told after what came before.
+/// Whether the body was cut off or is malformed: the error comes after the data that came before it.
 fn is_cut_off(failure: &Failure) -> bool {
     matches!(
         failure.status(),
